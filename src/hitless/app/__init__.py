@@ -1,0 +1,1 @@
+"""Wiring of the rooms, and the use cases of the product."""

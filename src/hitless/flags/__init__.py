@@ -1,0 +1,1 @@
+"""Feature flags: evaluation and definitions in the formats of flagd and OpenFeature."""

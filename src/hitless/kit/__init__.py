@@ -1,0 +1,1 @@
+"""Units, errors, ids, clock and log: what every room stands on."""

@@ -1,0 +1,1 @@
+"""Instances: starting, adopting, watching and stopping processes."""

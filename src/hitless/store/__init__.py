@@ -1,0 +1,1 @@
+"""PostgreSQL as the one store: journal, lease and what is in force."""

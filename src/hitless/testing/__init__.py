@@ -1,0 +1,1 @@
+"""Load and faults for tests of any system, usable alone."""

@@ -1,0 +1,1 @@
+"""Who is served by which version: cohorts, shares and drains through HAProxy."""

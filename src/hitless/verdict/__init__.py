@@ -1,0 +1,1 @@
+"""Statistics that decide whether a new version is worse. Pure, usable alone."""
