@@ -1,0 +1,30 @@
+"""What a step is: a frozen value that says what it does, what undoes it, and how it is written down. Pure."""
+
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Step(Protocol):
+    """One thing done to the running system. Frozen and comparable; carrying it out is its room's business."""
+
+    room: ClassVar[str]
+    kind: ClassVar[str]  # unique over all rooms; how the step is named in plans and journals
+
+    def describe(self) -> str:
+        """Say in one line what the step does."""
+        ...
+
+    def inverse(self) -> "Step | None":
+        """Return the step that undoes this one; None where there is nothing to undo."""
+        ...
+
+    @property
+    def point_of_no_return(self) -> bool:
+        """Whether the inverse loses something."""
+        ...
+
+
+def encode(step: Step) -> dict[str, Any]:
+    """Write a step as plain data: its kind and its fields."""
+    return {"kind": step.kind, **{field.name: getattr(step, field.name) for field in fields(step)}}  # type: ignore[arg-type]
