@@ -48,3 +48,7 @@ class NotAllowed(HitlessError):
     """Who asks may not do this."""
 
     exit = Exit.NOT_ALLOWED
+
+
+class Abandon(HitlessError):
+    """This controller must stop at once and touch nothing more; the next one carries on from the journal."""

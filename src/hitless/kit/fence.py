@@ -1,7 +1,7 @@
 """Keeps a controller that was declared dead from touching the world.
 
-A controller gets a new, higher epoch each time one takes over. Every effect runs inside `Fence.hold`, which takes the file
-lock and compares epochs: whoever comes with a lower one is refused, however late it wakes up.
+A controller gets a new, higher epoch each time one takes over. Every effect runs inside `Fence.hold`, which takes the
+file lock and compares epochs: whoever comes with a lower one is refused, however late it wakes up.
 """
 
 import fcntl
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hitless.kit.errors import HitlessError
+from hitless.kit.errors import Abandon
 from hitless.kit.files import write_atomic
 
 
-class Fenced(HitlessError):
+class Fenced(Abandon):
     """A newer controller has taken over; this one must stop at once."""
 
 

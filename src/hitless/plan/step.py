@@ -1,13 +1,16 @@
 """What a step is: a frozen value that says what it does, what undoes it, and how it is written down. Pure."""
 
-from dataclasses import fields
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol
 
 
-@runtime_checkable
 class Step(Protocol):
-    """One thing done to the running system. Frozen and comparable; carrying it out is its room's business."""
+    """One thing done to the running system: a frozen dataclass. Carrying it out is its room's business.
 
+    A step without an inverse changes nothing (it waits, checks, watches); it may be cut short and begun again.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     room: ClassVar[str]
     kind: ClassVar[str]  # unique over all rooms; how the step is named in plans and journals
 
@@ -27,4 +30,4 @@ class Step(Protocol):
 
 def encode(step: Step) -> dict[str, Any]:
     """Write a step as plain data: its kind and its fields."""
-    return {"kind": step.kind, **{field.name: getattr(step, field.name) for field in fields(step)}}  # type: ignore[arg-type]
+    return {"kind": step.kind, **asdict(step)}

@@ -1,0 +1,125 @@
+"""All runs of one controller: beginning them, taking them up again after a kill, and what people tell them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from hitless.engine.executor import Executor
+from hitless.engine.journal import Fact, Held, Resumed, Run, State, TurnedBack, fold
+from hitless.engine.ports import Alarm, CrashPoints, Journal, RunRow
+from hitless.kit.errors import Abandon, InvalidInput, Refused
+from hitless.plan.plan import Kinds, Plan
+from hitless.plan.ports import Clock, Driver
+
+
+class Engine:
+    """Carries runs out, each in a task of its own. One engine lives at a time; the journal sees to that."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        drivers: Mapping[str, Driver],
+        kinds: Kinds,
+        alarm: Alarm,
+        clock: Clock,
+        crash: CrashPoints,
+        abandoned: Callable[[BaseException], None],
+    ) -> None:
+        self._journal, self._drivers, self._kinds = journal, drivers, kinds
+        self._alarm, self._clock, self._crash = alarm, clock, crash
+        self._abandoned = abandoned
+        self._executors: dict[str, Executor] = {}
+        self._tasks: dict[str, asyncio.Task[State]] = {}
+
+    async def recover(self) -> list[str]:
+        """Take up every run that has not come to rest; returns their ids. What a restarted controller does first."""
+        rows = await self._journal.in_flight()
+        for row in rows:
+            self._carry_out(row.run, Plan.from_json(row.plan, self._kinds))
+        return [row.run for row in rows]
+
+    async def begin(self, plan: Plan) -> str:
+        """Start carrying a plan out; returns the id of the run. Raises Refused."""
+        if plan.refusals:
+            first = plan.refusals[0]
+            raise Refused(first.code, first.text, first.hint)
+        run = await self._journal.create(plan.to_json())
+        self._carry_out(run, plan)
+        return run
+
+    async def hold(self, run: str, why: str) -> None:
+        """Let the run wait after the step it is at. Raises Refused if it is not under way."""
+        await self._tell(run, Held(why), "held", allowed=lambda known: known.ended is None)
+
+    async def resume(self, run: str) -> None:
+        """Let a held run go on, or one that got stuck on its way back try again. Raises Refused otherwise."""
+        await self._tell(
+            run,
+            Resumed(),
+            "running",
+            allowed=lambda known: known.held is not None or known.ended == "rollback-incomplete",
+        )
+
+    async def abort(self, run: str, why: str) -> None:
+        """Take a run in flight back. Raises Refused if it is at rest."""
+        await self._tell(
+            run,
+            TurnedBack("aborted", why),
+            "running",
+            allowed=lambda known: known.ended in (None, "rollback-incomplete"),
+        )
+
+    async def rollback(self, run: str, why: str) -> None:
+        """Take a completed run back, or one in flight. Raises Refused if there is nothing to take back."""
+        await self._tell(
+            run, TurnedBack("rolled-back", why), "running", allowed=lambda known: known.ended != "rolled-back"
+        )
+
+    async def finished(self, run: str) -> State:
+        """Wait until a run is at rest."""
+        return await asyncio.shield(self._tasks[run])
+
+    async def close(self) -> None:
+        """Stop acting; whatever is under way is left as it is, for the next controller."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _tell(self, run: str, fact: Fact, state: State, *, allowed: Callable[[Run], bool]) -> None:
+        row = await self._journal.find(run)
+        if row is None:
+            raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
+        known = fold(await self._journal.entries(run))
+        if not allowed(known):
+            raise Refused("wrong-state", f"run {run} is {known.state}", f"see: hitless show {run}")
+        await self._journal.append(run, fact, state)
+        self._take_up(row)
+
+    def _take_up(self, row: RunRow) -> None:
+        task = self._tasks.get(row.run)
+        if task is None or task.done():
+            self._carry_out(row.run, Plan.from_json(row.plan, self._kinds))
+        else:
+            self._executors[row.run].wake()
+
+    def _carry_out(self, run: str, plan: Plan) -> None:
+        executor = Executor(
+            run=run,
+            plan=plan,
+            journal=self._journal,
+            drivers=self._drivers,
+            alarm=self._alarm,
+            clock=self._clock,
+            crash=self._crash,
+        )
+        self._executors[run] = executor
+        task = asyncio.get_running_loop().create_task(executor.carry_out(), name=f"run {run}")
+        task.add_done_callback(self._check)
+        self._tasks[run] = task
+
+    def _check(self, task: asyncio.Task[State]) -> None:
+        """A run that ended by an error takes the whole controller down: the next one starts from the journal."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._abandoned(error)
+            if not isinstance(error, Abandon):
+                task.get_loop().call_exception_handler({"message": "a run failed", "exception": error, "task": task})

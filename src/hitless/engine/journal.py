@@ -1,0 +1,179 @@
+"""The facts of a run, and what they add up to. Pure.
+
+The journal is the single truth about a run: whoever reads it again, after a kill or from another process, knows all
+there is to know.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from hitless.kit.errors import HitlessError
+
+State = Literal["running", "held", "completed", "rolled-back", "rollback-incomplete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A step is about to be done; from here on its effect may be in force."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A step is done and its effect in force."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedBack:
+    """From here on the run goes backward."""
+
+    code: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """A step is about to be taken back."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A step is taken back."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The run waits where it is until somebody lets it go on."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something worth knowing that moves nothing: a verdict, a count, a retry."""
+
+    position: int
+    remark: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run came to rest."""
+
+    state: State
+    code: str = ""
+    text: str = ""
+
+
+Fact = Started | Finished | TurnedBack | Undoing | Undone | Held | Resumed | Noted | Ended
+FACTS: dict[str, type[Fact]] = {
+    "started": Started,
+    "finished": Finished,
+    "turned-back": TurnedBack,
+    "undoing": Undoing,
+    "undone": Undone,
+    "held": Held,
+    "resumed": Resumed,
+    "noted": Noted,
+    "ended": Ended,
+}
+FACT_NAMES: dict[type[Fact], str] = {kind: name for name, kind in FACTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal. Its position is also the event id of the live stream."""
+
+    position: int
+    at: float  # seconds since the epoch, the store's clock
+    run: str
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What the facts of one run add up to."""
+
+    reached: int = 0  # steps whose effect may be in force
+    in_doubt: bool = False  # the last of them was started and not finished
+    undoing: bool = False  # the last of them is being taken back
+    turned_back: TurnedBack | None = None
+    held: str | None = None
+    ended: State | None = None
+    started_at: dict[int, float] = field(default_factory=dict)  # position -> when it was first started
+
+    @property
+    def state(self) -> State:
+        """Say in one word where the run is."""
+        return self.ended or ("held" if self.held is not None and not self.turned_back else "running")
+
+    def step_state(self, position: int) -> str:
+        """Say in one word where one step is."""
+        last = position == self.reached - 1
+        if position >= self.reached:
+            return "undone" if self.turned_back and position in self.started_at else "pending"
+        if last and self.undoing:
+            return "undoing"
+        return "running" if last and self.in_doubt else "done"
+
+
+class JournalBroken(HitlessError):
+    """The facts contradict one another; nobody may act on them."""
+
+
+def fold(entries: Iterable[Entry]) -> Run:
+    """Add the facts of one run up. Raises JournalBroken if they contradict one another."""
+    run = Run()
+    for entry in entries:
+        run = _apply(run, entry)
+    return run
+
+
+def _apply(run: Run, entry: Entry) -> Run:
+    match entry.fact:
+        case Started(position):
+            _expect(run, entry, position in (run.reached, run.reached - 1))
+            began = {position: entry.at, **run.started_at}
+            return replace(run, reached=position + 1, in_doubt=True, started_at=began)
+        case Finished(position):
+            _expect(run, entry, position == run.reached - 1)
+            return replace(run, in_doubt=False)
+        case TurnedBack():
+            return replace(run, turned_back=run.turned_back or entry.fact, ended=None)
+        case Undoing(position):
+            _expect(run, entry, position == run.reached - 1)
+            return replace(run, undoing=True)
+        case Undone(position):
+            _expect(run, entry, position == run.reached - 1)
+            return replace(run, reached=position, in_doubt=False, undoing=False)
+        case Held(why):
+            return replace(run, held=why)
+        case Resumed():
+            return replace(run, held=None, ended=None if run.ended == "rollback-incomplete" else run.ended)
+        case Noted():
+            return run
+        case Ended(state):
+            return replace(run, ended=state, held=None)
+
+
+def _expect(run: Run, entry: Entry, fits: bool) -> None:  # noqa: FBT001  an assertion
+    if not fits:
+        raise JournalBroken(
+            "journal-broken",
+            f"run {entry.run}: {entry.fact} at {entry.position} does not follow {run.reached} steps",
+            "this is a defect; do not go on by hand",
+        )

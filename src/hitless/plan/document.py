@@ -1,0 +1,170 @@
+"""From YAML text to a checked value, with errors that name the line. The one file that knows YAML and pydantic."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from hitless.kit.errors import InvalidInput
+from hitless.kit.units import parse_duration_s
+from hitless.plan.instances import INSTANCES_LIMIT, NAME, VERSION
+
+DOCUMENT_LIMIT = 1_000_000  # characters of one file
+
+Where = tuple[str | int, ...]
+M = TypeVar("M", bound="Model")
+T = TypeVar("T")
+C = TypeVar("C", bound=Callable[..., object])
+
+
+class Model(BaseModel):
+    """A part of a file: frozen, unknown keys refused, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def before(convert: Callable[[object], object]) -> BeforeValidator:
+    """Convert what stands in the file before its type is checked; what `convert` raises as ValueError is shown."""
+    return BeforeValidator(convert)
+
+
+def after(check: C) -> C:
+    """Mark a method of a model that checks it as a whole; what it raises as ValueError is shown to the user."""
+    return model_validator(mode="after")(check)  # type: ignore[return-value]
+
+
+def _matching(pattern: str, what: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is no {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _duration(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no duration like 500ms, 10s, 5m or 1h")  # noqa: TRY004  pydantic wants ValueError
+    return parse_duration_s(value)
+
+
+Name = Annotated[str, _matching(NAME.pattern, "name (small letters, digits, - and _; a letter first)")]
+Version = Annotated[str, _matching(VERSION.pattern, "version (letters, digits, . _ + -)")]
+Path = Annotated[str, _matching(r"/[A-Za-z0-9._~/-]{0,200}", "path")]
+Route = Annotated[str, _matching(r"[a-z0-9.-]{0,253}/[A-Za-z0-9._~/-]{0,200}", "route ([host]/prefix)")]
+Address = Annotated[str, _matching(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\]):\d{1,5}", "address (IP:port)")]
+Duration = Annotated[float, BeforeValidator(_duration)]  # seconds
+OptionalDuration = Annotated[float, BeforeValidator(lambda value: math.inf if value == "none" else _duration(value))]
+Count = Annotated[int, Field(ge=1, le=INSTANCES_LIMIT, strict=True)]
+Reference = Annotated[
+    str, _matching(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.{1,300}|postgres(?:ql)?://\S{1,500})", "reference")
+]
+EnvName = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "name of an environment variable")]
+UserSource = Annotated[
+    str, _matching(r"(?:header|cookie):[A-Za-z0-9_-]{1,60}", "source of users (header:NAME, cookie:NAME)")
+]
+
+
+def read(model: type[M], text: str, *, file: str) -> M:
+    """Check one YAML document against a model. Raises InvalidInput with file, line and path."""
+    if len(text) > DOCUMENT_LIMIT:
+        raise InvalidInput("file-too-large", f"{file} has {len(text)} characters; {DOCUMENT_LIMIT} is the limit")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = dict(_lines(root, ())) if root else {}
+        content = yaml.safe_load(text)
+    except _DuplicateKey as duplicate:
+        raise InvalidInput("duplicate-key", f"{file}:{duplicate.line}: {duplicate.path} stands there twice") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise InvalidInput("broken-yaml", f"{file}:{line}: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(content, dict):
+        raise InvalidInput("broken-yaml", f"{file}:1: this is no mapping of keys to values")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise _explain(model, error.errors()[0], lines, file) from None
+
+
+def decode(kind: type[T], plain: Mapping[str, Any]) -> T:
+    """Build a frozen dataclass from plain data (as JSON gives it). Raises InvalidInput if it does not fit."""
+    try:
+        return TypeAdapter(kind).validate_python(dict(plain))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput("broken-data", f"{kind.__name__}.{where}: {first['msg']}") from None
+
+
+class _DuplicateKey(Exception):
+    def __init__(self, path: str, line: int) -> None:
+        self.path, self.line = path, line
+
+
+def _lines(node: yaml.Node, path: Where) -> Iterator[tuple[Where, int]]:
+    """Yield where in the text each path stands; a key stands where it is written."""
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise _DuplicateKey(".".join(map(str, (*path, key.value))), key.start_mark.line + 1)
+            seen.add(key.value)
+            yield from _lines(value, (*path, key.value))
+            yield (*path, key.value), key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _lines(item, (*path, index))
+
+
+def _explain(model: type[Model], error: ErrorDetails, lines: Mapping[Where, int], file: str) -> InvalidInput:
+    where: Where = error["loc"]
+    while where not in lines and where:  # a missing key has no line of its own, its parent has
+        where = where[:-1]
+    place = f"{file}:{lines.get(where, 1)}: "
+    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    match error["type"]:
+        case "extra_forbidden":
+            key = str(error["loc"][-1])
+            near = difflib.get_close_matches(key, _keys(model, error["loc"][:-1]), n=1)
+            hint = f"did you mean {near[0]}?" if near else ""
+            return InvalidInput("unknown-key", f"{place}{path} is no key that is known here", hint)
+        case "missing":
+            return InvalidInput("missing-key", f"{place}{path} is missing")
+        case "string_type":
+            given = error["input"]
+            hint = f'quote it: "{given}"' if isinstance(given, int | float) else ""
+            return InvalidInput("wrong-type", f"{place}{path} must be a text, not {given!r}", hint)
+        case "value_error":
+            return InvalidInput("invalid-value", f"{place}{path and path + ': '}{error['ctx']['error']}")
+        case _:
+            return InvalidInput("wrong-type", f"{place}{path}: {error['msg']}")
+
+
+def _keys(annotation: Any, path: Where) -> list[str]:
+    """Return the keys that a model, or what is built of models, knows at a path."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
+        if not path:
+            return list(fields)
+        return _keys(fields[str(path[0])].annotation, path[1:]) if path[0] in fields else []
+    if get_origin(annotation) in (Mapping, tuple):
+        return _keys(get_args(annotation)[-1 if get_origin(annotation) is Mapping else 0], path[1:])
+    return next(filter(None, (_keys(part, path) for part in get_args(annotation))), [])
