@@ -1,0 +1,206 @@
+"""The journal, the lease and the list of runs in PostgreSQL: one connection, one controller."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from hitless.kit.errors import Abandon, HitlessError, Refused
+
+Row = dict[str, Any]
+
+CONNECT_S = 5
+STATEMENT_S = 10
+TAKE_OVER_S = 30.0
+_LOCK = 0x6869746C  # "hitl": the advisory lock of the one controller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One line of the journal as it is stored."""
+
+    position: int
+    at: float  # seconds since the epoch, the server's clock
+    run: str
+    fact: str
+    body: dict[str, Any]
+
+
+class Store:
+    """The journal's database. A lost connection is the end of this controller: its lease is gone with it."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        self._connection = connection
+        self._busy = asyncio.Lock()
+        self._news = asyncio.Condition()
+        self.epoch = 0
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect. Raises HitlessError `store-down` if the server does not answer within 5 s."""
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                url,
+                autocommit=True,
+                row_factory=dict_row,
+                connect_timeout=CONNECT_S,
+                application_name="hitless",
+                options=f"-c statement_timeout={STATEMENT_S}s",
+            )
+        except psycopg.OperationalError as error:
+            raise HitlessError("store-down", f"the journal's database does not answer: {error}".strip()) from None
+        return cls(connection)
+
+    async def close(self) -> None:
+        """Give the lease back and go."""
+        await self._connection.close()
+
+    async def migrate(self) -> list[int]:
+        """Bring the store's own schema up to this code's; returns the numbers of the files that ran."""
+        ran = []
+        async with self._statement() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s, 1)", (_LOCK,))
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS hitless")
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS hitless.schema_file "
+                "(number int PRIMARY KEY, name text NOT NULL, ran_at timestamptz NOT NULL DEFAULT now())"
+            )
+            known = {row["number"] async for row in await connection.execute("SELECT number FROM hitless.schema_file")}
+            for file in sorted(
+                resources.files("hitless.store").joinpath("schema").iterdir(), key=lambda each: each.name
+            ):
+                number = int(file.name.split("_")[0])
+                if number not in known:
+                    await connection.execute(file.read_text().encode())
+                    await connection.execute(
+                        "INSERT INTO hitless.schema_file (number, name) VALUES (%s, %s)", (number, file.name)
+                    )
+                    ran.append(number)
+        return ran
+
+    async def take_over(self, holder: dict[str, Any]) -> int:
+        """Become the one controller; returns the new epoch. Raises Abandon if another one holds on for 30 s."""
+        deadline = asyncio.get_running_loop().time() + TAKE_OVER_S
+        while not (await self._one("SELECT pg_try_advisory_lock(%s, 0) AS got", (_LOCK,)))["got"]:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Abandon("another-controller", f"another controller has held the lease for {TAKE_OVER_S:g} s")
+            await asyncio.sleep(0.1)
+        row = await self._one(
+            "UPDATE hitless.lease SET epoch = epoch + 1, holder = %s RETURNING epoch", (Jsonb(holder),)
+        )
+        self.epoch = row["epoch"]
+        return self.epoch
+
+    async def create_run(self, plan: dict[str, Any]) -> str:
+        """Begin a run. Raises Refused if one in flight claims the same services."""
+        async with self._statement() as connection, connection.transaction():
+            await self._fence(connection, "FOR UPDATE")
+            cursor = await connection.execute(
+                "SELECT run, change, claims FROM hitless.run "
+                "WHERE state IN ('running', 'held', 'rollback-incomplete') AND claims && %s LIMIT 1",
+                (plan["claims"],),
+            )
+            if other := await cursor.fetchone():
+                both = ", ".join(sorted(set(other["claims"]) & set(plan["claims"])))
+                raise Refused(
+                    "run-under-way",
+                    f"run {other['run']} ({other['change']}) has {both}",
+                    f"wait for it (hitless watch {other['run']}) or take it back (hitless abort {other['run']})",
+                )
+            cursor = await connection.execute(
+                "INSERT INTO hitless.run (run, change, plan, claims) "
+                "VALUES ('r' || nextval('hitless.run_number'), %s, %s, %s) RETURNING run",
+                (plan["change"], Jsonb(plan), plan["claims"]),
+            )
+            row = await cursor.fetchone()
+        return str(row["run"]) if row else ""
+
+    async def append(self, run: str, fact: str, body: dict[str, Any], state: str) -> Fact:
+        """Write one fact and the state that follows from it. Raises Abandon if a newer controller is there."""
+        async with self._statement() as connection, connection.transaction():
+            await self._fence(connection, "FOR SHARE")
+            await connection.execute(
+                "UPDATE hitless.run SET state = %s WHERE run = %s AND state <> %s", (state, run, state)
+            )
+            cursor = await connection.execute(
+                "INSERT INTO hitless.journal (run, epoch, fact, body) VALUES (%s, %s, %s, %s) "
+                "RETURNING position, extract(epoch FROM at)::float8 AS at, run, fact, body",
+                (run, self.epoch, fact, Jsonb(body)),
+            )
+            row = await cursor.fetchone()
+        async with self._news:
+            self._news.notify_all()
+        return Fact(**(row or {}))
+
+    async def facts(self, run: str | None, after: int = 0, limit: int = 10_000) -> list[Fact]:
+        """Read facts in order, of one run or of all."""
+        rows = await self._all(
+            "SELECT position, extract(epoch FROM at)::float8 AS at, run, fact, body FROM hitless.journal "
+            "WHERE position > %s AND (%s::text IS NULL OR run = %s) ORDER BY position LIMIT %s",
+            (after, run, run, limit),
+        )
+        return [Fact(**row) for row in rows]
+
+    async def runs(self, *, run: str | None = None, in_flight: bool = False, limit: int = 100) -> list[Row]:
+        """List runs, the newest first: run, change, plan, state, created_at."""
+        return await self._all(
+            "SELECT run, change, plan, state, extract(epoch FROM created_at)::float8 AS created_at FROM hitless.run "
+            "WHERE (%s::text IS NULL OR run = %s) AND (NOT %s OR state IN ('running', 'held')) "
+            "ORDER BY created_at DESC, run DESC LIMIT %s",
+            (run, run, in_flight, limit),
+        )
+
+    async def news(self, timeout_s: float) -> None:
+        """Wait until a fact was written, or the time is over."""
+        async with self._news:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), timeout_s)
+
+    async def ping(self) -> None:
+        """Make sure that the connection, and the lease with it, still lives. Raises Abandon."""
+        await self._one("SELECT 1 AS alive", ())
+
+    async def _fence(self, connection: psycopg.AsyncConnection[Row], lock: str) -> None:
+        statement = {
+            "FOR UPDATE": b"SELECT epoch FROM hitless.lease WHERE epoch = %s FOR UPDATE",
+            "FOR SHARE": b"SELECT epoch FROM hitless.lease WHERE epoch = %s FOR SHARE",
+        }[lock]
+        if await (await connection.execute(statement, (self.epoch,))).fetchone() is None:
+            raise Abandon("fenced", f"epoch {self.epoch} was replaced by a newer controller")
+
+    @asynccontextmanager
+    async def _statement(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        async with self._busy:
+            try:
+                yield self._connection
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise Abandon("store-lost", f"the journal's database is gone: {error}".strip()) from None
+
+    async def _all(self, statement: str, values: Sequence[object]) -> list[Row]:
+        async with self._statement() as connection:
+            return await (await connection.execute(statement.encode(), values)).fetchall()
+
+    async def _one(self, statement: str, values: Sequence[object]) -> Row:
+        return (await self._all(statement, values))[0]
+
+
+def _schema_files() -> list[Traversable]:
+    folder = resources.files("hitless.store").joinpath("schema")
+    return sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+
+
+async def create_database(url: str, name: str) -> None:
+    """Create a database beside the one of the url, unless it exists."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_S) as connection:
+        found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+        if await found.fetchone() is None:
+            with suppress(psycopg.errors.DuplicateDatabase):
+                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
