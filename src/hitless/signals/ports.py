@@ -1,0 +1,46 @@
+"""What the room asks of the world, so that a simulated one can stand in for it. Pure."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hitless.plan.instances import InstanceId, Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCount:
+    """What the users of one slot of one service felt in one second."""
+
+    requests: int = 0  # all of them
+    failed: int = 0  # of `requests`: 5xx, reset, time-out, also where a retry saved the client
+    users: int = 0  # requests of users that were not yet bad (issue: count users, not requests)
+    bad_users: int = 0  # first bad request of a user in that second
+    latency: Mapping[int, int] = field(default_factory=dict)  # log bucket -> requests, see hitless.verdict.EDGES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """One closed second of all services."""
+
+    at: int  # seconds since the epoch; the second [at, at + 1)
+    arms: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)
+    lost: int = 0  # records that were dropped on the way: then this second is no evidence
+
+
+class Ticks(Protocol):
+    """Counts of what users feel, second by second."""
+
+    def follow(self, since: float) -> AsyncIterator[Second]:
+        """Yield every closed second from `since` on, in order, then as they come; zero counts where nothing came.
+
+        A source that is broken raises OSError; following again from the last second continues without loss.
+        """
+        ...
+
+
+class Restarts(Protocol):
+    """Counts how often instances ended without being asked to."""
+
+    async def restarts(self) -> Mapping[InstanceId, int]:
+        """Return the count for every instance that runs."""
+        ...

@@ -1,0 +1,49 @@
+"""The step that watches users before a change goes on. Pure."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from hitless.kit.units import EVERYBODY, Share, format_duration
+from hitless.plan.instances import Slot
+
+Evidence = Literal["observed", "required", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Compare the users of both versions for `bake_s`, and go back if the new one is worse.
+
+    Observed: at least one user in each arm since the step began. Without that the step holds, and goes back after
+    `no_evidence_s`. At 100 % there is no baseline: circuit breaker and crash guard alone watch, for `bake_s`.
+    """
+
+    room: ClassVar[str] = "signals"
+    kind: ClassVar[str] = "watch"
+
+    service: str
+    baseline: Slot  # where the old version stands
+    canary: Slot  # where the new version stands
+    share: Share  # of users that meet the new version
+    group: str = ""  # of users that meet it whatever their bucket
+    bake_s: float = 10.0
+    no_evidence_s: float = 600.0
+    evidence: Evidence = "observed"
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is a concurrent baseline."""
+        return self.share < EVERYBODY
+
+    def describe(self) -> str:
+        """Say in one line what the step does."""
+        who = f"group {self.group}" if self.group and not self.share.buckets else f"{self.share} of users"
+        how = "against the baseline" if self.compares else "with no baseline"
+        return f"watch {self.service} at {who} {how} for {format_duration(self.bake_s)}"
+
+    def inverse(self) -> None:
+        """Nothing has changed."""
+
+    @property
+    def point_of_no_return(self) -> bool:
+        """Nothing has changed."""
+        return False
