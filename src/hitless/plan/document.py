@@ -24,6 +24,8 @@ from hitless.kit.units import parse_duration_s
 from hitless.plan.instances import INSTANCES_LIMIT, NAME, VERSION
 
 DOCUMENT_LIMIT = 1_000_000  # characters of one file
+DEPTH_LIMIT = 30  # nested values; also what an alias inside itself runs into
+VALUES_LIMIT = 50_000  # with every alias counted as what it stands for
 
 Where = tuple[str | int, ...]
 M = TypeVar("M", bound="Model")
@@ -86,15 +88,15 @@ def read(model: type[M], text: str, *, file: str) -> M:
     if len(text) > DOCUMENT_LIMIT:
         raise InvalidInput("file-too-large", f"{file} has {len(text)} characters; {DOCUMENT_LIMIT} is the limit")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = dict(_lines(root, ())) if root else {}
-        content = yaml.safe_load(text)
-    except _DuplicateKey as duplicate:
-        raise InvalidInput("duplicate-key", f"{file}:{duplicate.line}: {duplicate.path} stands there twice") from None
+        lines, content = _load(text)
+    except _Unfit as unfit:
+        raise InvalidInput(unfit.code, f"{file}:{unfit.line}: {unfit}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise InvalidInput("broken-yaml", f"{file}:{line}: {getattr(error, 'problem', None) or error}") from None
+    except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
+        raise InvalidInput("broken-yaml", f"{file}:1: {error}") from None
     if not isinstance(content, dict):
         raise InvalidInput("broken-yaml", f"{file}:1: this is no mapping of keys to values")
     try:
@@ -113,19 +115,36 @@ def decode(kind: type[T], plain: Mapping[str, Any]) -> T:
         raise InvalidInput("broken-data", f"{kind.__name__}.{where}: {first['msg']}") from None
 
 
-class _DuplicateKey(Exception):
-    def __init__(self, path: str, line: int) -> None:
-        self.path, self.line = path, line
+class _Unfit(Exception):
+    def __init__(self, code: str, text: str, line: int) -> None:
+        super().__init__(text)
+        self.code, self.line = code, line
+
+
+def _load(text: str) -> tuple[dict[Where, int], object]:
+    """Return the line of each path, and the content."""
+    lines: dict[Where, int] = {}
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    for path, line in _lines(root, ()) if root else ():
+        lines[path] = line
+        if len(lines) > VALUES_LIMIT:
+            raise _Unfit("file-too-large", f"more than {VALUES_LIMIT} values", line)
+    return lines, yaml.safe_load(text)
 
 
 def _lines(node: yaml.Node, path: Where) -> Iterator[tuple[Where, int]]:
     """Yield where in the text each path stands; a key stands where it is written."""
     yield path, node.start_mark.line + 1
+    if len(path) > DEPTH_LIMIT:
+        raise _Unfit("broken-yaml", f"values are nested more than {DEPTH_LIMIT} deep", node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Unfit("broken-yaml", "a key must be a plain word", key.start_mark.line + 1)
             if key.value in seen:
-                raise _DuplicateKey(".".join(map(str, (*path, key.value))), key.start_mark.line + 1)
+                twice = ".".join(map(str, (*path, key.value)))
+                raise _Unfit("duplicate-key", f"{twice} stands there twice", key.start_mark.line + 1)
             seen.add(key.value)
             yield from _lines(value, (*path, key.value))
             yield (*path, key.value), key.start_mark.line + 1

