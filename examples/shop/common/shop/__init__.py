@@ -1,0 +1,1 @@
+"""What all services and versions of the shop share: standard library, and psycopg in database.py."""
