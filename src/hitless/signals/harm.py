@@ -1,0 +1,71 @@
+"""The guards that need no baseline: the absolute circuit breaker and the crash guard. Pure."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hitless.plan.instances import InstanceId, Slot
+from hitless.plan.ports import StepFailed
+from hitless.signals.ports import ArmCount, Second
+from hitless.verdict.breaker import Breaker
+
+WINDOW_S = 5
+LEAST_REQUESTS = 20  # in the window
+BAD_SHARE = 0.5
+CRASHES = 2  # restarts that nobody asked for
+
+NOTHING = ArmCount()
+
+
+@dataclass(slots=True, kw_only=True)
+class Harm:
+    """Watches the new version of one service alone; what it sees is final."""
+
+    service: str
+    slot: Slot
+    reason: StepFailed | None = None
+    _breaker: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
+    _window: deque[tuple[int, int, int]] = field(default_factory=deque)  # second, requests, failed
+    _last: dict[InstanceId, int] = field(default_factory=dict)
+    _crashes: dict[InstanceId, int] | None = None  # since the first look
+
+    @property
+    def crashes(self) -> int:
+        """How often instances of the new version ended by themselves."""
+        return sum((self._crashes or {}).values())
+
+    def count(self, second: Second) -> None:
+        """Look at one second. A lost one shows less than there was, never more: what failed in it counts."""
+        arm = second.arms.get((self.service, self.slot), NOTHING)
+        self._window.append((second.at, arm.requests, arm.failed))
+        while self._window[0][0] <= second.at - WINDOW_S:
+            self._window.popleft()
+        if self._breaker.feed(second.at, arm.requests, arm.failed) and self.reason is None:
+            requests, failed = (sum(each[part] for each in self._window) for part in (1, 2))
+            self.reason = StepFailed(
+                "canary-fails",
+                f"{self.service} in slot {self.slot} fails {failed} of {requests} requests in {WINDOW_S} s",
+                f"see what it says: hitless logs {self.service}",
+            )
+
+    def restarted(self, restarts: Mapping[InstanceId, int]) -> None:
+        """Look at the restarts so far of the instances that run; the first look sets the zero."""
+        ours = {
+            each: count for each, count in restarts.items() if (each.service, each.slot) == (self.service, self.slot)
+        }
+        if self._crashes is None:
+            self._crashes = {}
+            self._last = ours
+            return
+        for each, count in ours.items():
+            before = self._last.get(each, 0)
+            more = count - before if count >= before else count  # fewer: it was stopped and started anew
+            self._crashes[each] = self._crashes.get(each, 0) + more
+        self._last = ours
+        if self.crashes >= CRASHES and self.reason is None:
+            names = ", ".join(str(each) for each, times in sorted(self._crashes.items()) if times)
+            self.reason = StepFailed(
+                "canary-crashes",
+                f"{self.service} in slot {self.slot} ended {self.crashes} times by itself ({names})",
+                f"see its last words: hitless logs {self.service}",
+            )

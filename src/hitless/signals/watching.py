@@ -1,0 +1,196 @@
+"""Decides how one Watch step ends: from what users of both versions feel, second by second. Pure.
+
+No data is not good data: a second with lost records does not count towards `bake_s`, and without a user in each arm
+the step holds.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hitless.kit.units import format_duration
+from hitless.plan.instances import InstanceId, Slot
+from hitless.plan.ports import StepFailed
+from hitless.signals.harm import NOTHING, Harm
+from hitless.signals.ports import Second
+from hitless.signals.steps import Watch
+
+Finding = Literal["fine", "worse", "undecided", "no evidence", "no baseline"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoOn:
+    """The step is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoBack:
+    """The new version must not stay."""
+
+    failure: StepFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """Watch on."""
+
+    holds: bool  # longer than the bake: evidence is missing
+    needs: str  # what is still missing, in words
+
+
+Decision = GoOn | GoBack | Stay
+
+
+@dataclass(slots=True)
+class Arm:
+    """What one arm has felt since the step began, over the seconds that are evidence."""
+
+    requests: int = 0
+    failed: int = 0
+    users: int = 0
+    bad_users: int = 0
+
+    def count(self, second: Second, service: str, slot: Slot) -> None:
+        """Add a second."""
+        arm = second.arms.get((service, slot), NOTHING)
+        self.requests += arm.requests
+        self.failed += arm.failed
+        self.users += arm.users
+        self.bad_users += arm.bad_users
+
+    def numbers(self) -> dict[str, int]:
+        """Write them down."""
+        return {
+            "requests": self.requests,
+            "failed": self.failed,
+            "users": self.users,
+            "bad_users": self.bad_users,
+        }
+
+
+@dataclass(slots=True)
+class Watching:
+    """One Watch step that is going on since `started_at`."""
+
+    step: Watch
+    started_at: float  # seconds since the epoch
+    canary: Arm = field(default_factory=Arm)
+    baseline: Arm = field(default_factory=Arm)
+    intact_s: int = 0  # seconds in which nothing was lost
+    lost_s: int = 0
+    seen_until: float = 0.0  # the end of the last second that was no lost one
+    harm: Harm = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.harm = Harm(service=self.step.service, slot=self.step.canary)
+        self.seen_until = self.started_at
+
+    @property
+    def since(self) -> int:
+        """The first second that lies wholly in the step."""
+        return math.ceil(self.started_at)
+
+    def count(self, second: Second) -> None:
+        """Take one closed second; those before the step are ignored."""
+        if second.at < self.since:
+            return
+        self.harm.count(second)
+        if second.lost:
+            self.lost_s += 1
+            return
+        self.intact_s += 1
+        self.seen_until = second.at + 1.0
+        self.canary.count(second, self.step.service, self.step.canary)
+        self.baseline.count(second, self.step.service, self.step.baseline)
+
+    def restarted(self, restarts: Mapping[InstanceId, int]) -> None:
+        """Take the restarts of instances as they stand now."""
+        self.harm.restarted(restarts)
+
+    @property
+    def observed(self) -> bool:
+        """At least one user in each arm; where there is nothing to compare, a second in which nothing was lost."""
+        if not self.step.compares:
+            return self.intact_s > 0
+        return self.canary.users > 0 and self.baseline.users > 0
+
+    @property
+    def finding(self) -> Finding:
+        """Say what is known of the new version by now."""
+        if self.harm.reason is not None:
+            return "worse"
+        if not self.step.compares:
+            return "no baseline"
+        return "undecided" if self.observed else "no evidence"
+
+    def decide(self, now: float, *, settled: bool = True) -> Decision:
+        """Tell what is right at `now`, seconds since the epoch.
+
+        Not settled: seconds that have been are still coming in, so the clock alone decides nothing.
+        """
+        if self.harm.reason is not None:
+            return GoBack(failure=self.harm.reason)
+        if self._baked(now, settled=settled):
+            return GoOn()
+        if settled and now - self._blind_since() >= self.step.no_evidence_s:
+            return GoBack(failure=self._no_evidence())
+        return Stay(holds=now >= self.started_at + self.step.bake_s and bool(self.needs), needs=self.needs)
+
+    @property
+    def needs(self) -> str:
+        """Say what evidence is missing; empty if it only takes time."""
+        step = self.step
+        if step.evidence == "none":
+            return ""
+        if not self.intact_s:
+            return "a second in which no record is lost"
+        if step.compares and not self.observed:
+            return " and ".join(_missing(self.canary, "canary", self._hint()) + _missing(self.baseline, "baseline"))
+        if step.compares and step.evidence == "required":
+            return "a verdict of fine"
+        return ""
+
+    def numbers(self) -> dict[str, Any]:
+        """Write down what was found, for the journal."""
+        reason = self.harm.reason
+        return {
+            "verdict": self.finding,
+            "guard": {"canary-fails": "breaker", "canary-crashes": "crash"}[reason.code] if reason else "",
+            "canary": self.canary.numbers(),
+            "baseline": self.baseline.numbers() if self.step.compares else None,
+            "seconds": {"seen": self.intact_s, "lost": self.lost_s},
+            "restarts": self.harm.crashes,
+            "reason": reason.text if reason else self.needs,
+        }
+
+    def _baked(self, now: float, *, settled: bool) -> bool:
+        step = self.step
+        if step.evidence == "none":
+            return settled and now >= self.started_at + step.bake_s
+        return self.observed and self.intact_s >= step.bake_s and not (step.compares and step.evidence == "required")
+
+    def _blind_since(self) -> float:
+        """Since when there has been nothing to go by."""
+        if self.step.evidence == "none":
+            return math.inf
+        waits = self.step.compares and (self.step.evidence == "required" or not self.observed)
+        return self.started_at if waits else self.seen_until
+
+    def _hint(self) -> str:
+        """How many requests it takes until one is likely to be of the new version."""
+        share = self.step.share.fraction
+        return f" (about {math.ceil(1 / share)} requests)" if share else ""
+
+    def _no_evidence(self) -> StepFailed:
+        step = self.step
+        return StepFailed(
+            "no-evidence",
+            f"{step.service} in slot {step.canary}: no evidence in {format_duration(step.no_evidence_s)}, "
+            f"it still needs {self.needs or 'seconds in which no record is lost'}",
+            "send it traffic, or say `evidence: none` in the change file",
+        )
+
+
+def _missing(arm: Arm, name: str, hint: str = "") -> list[str]:
+    return [] if arm.users else [f"1 more user in the {name}{hint}"]

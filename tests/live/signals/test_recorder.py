@@ -1,0 +1,220 @@
+"""The recorder over real sockets, as the gateway and the controller meet it."""
+
+import asyncio
+import json
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hitless.signals.counting import Dropped, Observed
+from hitless.signals.ports import Second
+from hitless.signals.recorder import recording
+from hitless.signals.ticks import RecorderTicks
+
+pytestmark = pytest.mark.live
+
+
+def parse(message: bytes) -> Observed | Dropped | None:
+    """A log of our own: JSON, or `dropped N`, or talk."""
+    text = message.decode()
+    if text.startswith("<29>talk"):
+        return None
+    if text.startswith("dropped "):
+        return Dropped(int(text.split()[1]))
+    return Observed(**json.loads(text))
+
+
+def request(**different: object) -> bytes:
+    plain = {
+        "at_ms": round(time.time() * 1000),
+        "service": "orders",
+        "slot": "a",
+        "user": "u1",
+        "failed": False,
+        "latency_ms": 12.0,
+    }
+    return frame(json.dumps(plain | different).encode())
+
+
+def frame(message: bytes) -> bytes:
+    return b"%d %s" % (len(message), message)
+
+
+class Recorded:
+    """A recorder that runs, and a gateway connected to it."""
+
+    def __init__(self, port: int, path: Path, writer: asyncio.StreamWriter) -> None:
+        self.port, self.path, self.writer = port, path, writer
+        self.begun = time.time()
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def until(self, enough: object, since: float | None = None) -> list[Second]:
+        """Follow until what came is enough; at most 20 s."""
+        seconds: list[Second] = []
+        async with asyncio.timeout(20):
+            async for second in RecorderTicks(self.path).follow(self.begun - 1 if since is None else since):
+                seconds.append(second)
+                if enough(seconds):  # type: ignore[operator]
+                    break
+        return seconds
+
+
+@pytest.fixture
+async def recorded(tmp_path: Path) -> AsyncIterator[Recorded]:
+    path = tmp_path / "recorder.sock"
+    async with recording(0, path, parse) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        yield Recorded(port, path, writer)
+        writer.close()
+
+
+def requests(seconds: list[Second]) -> int:
+    return sum(arm.requests for second in seconds for arm in second.arms.values())
+
+
+async def test_what_the_gateway_logs_is_counted_by_second_and_arm(recorded: Recorded) -> None:
+    await recorded.send(b"".join(request(slot=slot, failed=slot == "b") for slot in "aaab") + frame(b"<29>talk"))
+    seconds = await recorded.until(lambda seconds: requests(seconds) == 4)
+    arms = {arm: count for second in seconds for arm, count in second.arms.items()}
+    assert (arms["orders", "a"].failed, arms["orders", "b"].failed) == (0, 1)
+    assert arms["orders", "b"].bad_users == 1
+
+
+async def test_frames_that_come_in_pieces_are_counted_whole(recorded: Recorded) -> None:
+    data = request() + request(user="u2")
+    for position in range(0, len(data), 7):
+        await recorded.send(data[position : position + 7])
+        await asyncio.sleep(0)
+    assert requests(await recorded.until(lambda seconds: requests(seconds) == 2)) == 2
+
+
+async def test_a_second_with_no_request_is_told_too_and_is_evidence(recorded: Recorded) -> None:
+    seconds = await recorded.until(lambda seconds: len(seconds) >= 4)
+    assert [second.at for second in seconds] == list(range(seconds[0].at, seconds[0].at + 4))
+    assert seconds[-1].lost == 0
+
+
+async def test_before_the_recorder_ran_everything_is_lost(recorded: Recorded) -> None:
+    seconds = await recorded.until(lambda seconds: len(seconds) >= 10, since=recorded.begun - 10)
+    assert all(second.lost > 0 for second in seconds[:9])
+
+
+async def test_what_the_gateway_dropped_makes_the_second_no_evidence(recorded: Recorded) -> None:
+    await recorded.until(lambda seconds: seconds[-1].lost == 0)
+    await recorded.send(frame(b"dropped 17"))
+    assert (await recorded.until(lambda seconds: seconds[-1].lost == 17))[-1].lost == 17
+
+
+async def test_garbage_is_counted_as_lost_and_the_stream_given_up(recorded: Recorded) -> None:
+    await recorded.until(lambda seconds: seconds[-1].lost == 0)
+    since = time.time() + 1
+    reader, writer = await asyncio.open_connection("127.0.0.1", recorded.port)
+    writer.write(request() + frame(b"{not json") + b"no length at all ")
+    assert await reader.read() == b""
+    writer.close()
+    await recorded.until(lambda seconds: any(second.lost for second in seconds), since=since - 2)
+    await recorded.send(request())
+    await recorded.until(lambda seconds: requests(seconds) >= 1)
+
+
+async def test_with_no_gateway_connected_silence_is_no_evidence(recorded: Recorded) -> None:
+    recorded.writer.close()
+    since = time.time() + 1
+    assert all(second.lost for second in await recorded.until(lambda seconds: len(seconds) == 2, since=since))
+
+
+async def test_a_follower_that_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hitless.signals.recorder.BACKLOG", 1)
+    path = tmp_path / "r.sock"
+    async with recording(0, path, parse) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        many = [request(service=f"service{number}", user="") for number in range(400)]
+        slow = socket.socket(socket.AF_UNIX)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(str(path))
+        slow.sendall(b'{"since": 0}\n')
+        gone = False
+        async with asyncio.timeout(60):
+            while not gone:
+                writer.write(b"".join(many))
+                await asyncio.sleep(0.5)
+                try:
+                    gone = slow.send(b" ") == 0
+                except OSError:
+                    gone = True
+        slow.close()
+        writer.close()
+        async for second in RecorderTicks(path).follow(time.time()):  # the others are served on
+            assert second.at > 0
+            break
+
+
+@pytest.mark.parametrize("question", [b"\n", b"[]\n", b'{"since": "now"}\n', b"x" * 5000])
+async def test_a_question_that_is_none_is_answered_by_hanging_up(recorded: Recorded, question: bytes) -> None:
+    reader, writer = await asyncio.open_unix_connection(recorded.path)
+    writer.write(question)
+    with pytest.raises(ConnectionError):
+        if await reader.read() == b"":
+            raise ConnectionResetError
+    writer.close()
+
+
+async def test_only_our_own_user_reaches_the_socket(recorded: Recorded) -> None:
+    assert stat.S_IMODE(recorded.path.stat().st_mode) == 0o600
+
+
+async def test_following_what_is_not_there_raises_oserror(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        await anext(RecorderTicks(tmp_path / "nothing.sock").follow(0.0))
+
+
+async def test_a_recorder_that_goes_away_raises_oserror_at_who_follows(tmp_path: Path) -> None:
+    path = tmp_path / "r.sock"
+    async with recording(0, path, parse):
+        following = RecorderTicks(path).follow(time.time() - 2)
+        await anext(following)
+    with pytest.raises(OSError):
+        async for _ in following:
+            pass
+
+
+async def test_as_a_process_it_ends_on_sigterm_and_a_second_one_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    path = tmp_path / "r.sock"
+    program = (
+        "import sys, pathlib; from hitless.signals.recorder import run_recorder;"
+        "run_recorder(int(sys.argv[1]), pathlib.Path(sys.argv[2]), lambda message: None)"
+    )
+    argv = (sys.executable, "-c", program, str(port))
+    first = await asyncio.create_subprocess_exec(*argv, str(path))
+    try:
+        async with asyncio.timeout(20):
+            async for _ in _patiently(path):
+                break
+            second = await asyncio.create_subprocess_exec(
+                *argv, str(tmp_path / "other.sock"), stderr=asyncio.subprocess.DEVNULL
+            )
+            assert await second.wait() == 1
+    finally:
+        first.send_signal(signal.SIGTERM)
+    assert await first.wait() == 0
+    assert not path.exists()
+
+
+async def _patiently(path: Path) -> AsyncIterator[Second]:
+    while True:
+        try:
+            async for second in RecorderTicks(path).follow(time.time() - 1):
+                yield second
+        except OSError:
+            await asyncio.sleep(0.05)
