@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from hitless.plan.instances import Slot
 from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
@@ -20,6 +21,7 @@ class SignalsDriver:
 
     def __init__(self, ticks: Ticks, restarts: Restarts, clock: Clock) -> None:
         self._ticks, self._restarts, self._clock = ticks, restarts, clock
+        self._being_watched: set[tuple[str, Slot]] = set()  # by a step, which goes back by itself and notes why
 
     async def done(self, step: Step, moment: Moment) -> bool:
         """A watch has no effect that could be seen."""
@@ -33,11 +35,17 @@ class SignalsDriver:
         if not isinstance(step, Watch):
             raise StepFailed("unknown-step", f"{step.describe()}: this is no step of signals")
         watching = Watching(step, moment.started_at)
-        async with following(self._ticks, self._clock, watching.since) as follower:
-            decision = await self._watch(watching, follower, moment)
-        await moment.note(watching.numbers())
-        if isinstance(decision, GoBack):
-            raise decision.failure
+        arm = (step.service, step.canary)
+        self._being_watched.add(arm)
+        try:
+            async with following(self._ticks, self._clock, watching.since) as follower:
+                decision = await self._watch(watching, follower, moment)
+        finally:
+            self._being_watched.discard(arm)
+        failure = decision.failure if isinstance(decision, GoBack) else None
+        await moment.note(watching.numbers(failure))
+        if failure is not None:
+            raise failure
 
     async def harm(self, plan: Plan) -> StepFailed:
         """Return only when a new version of this plan plainly does harm: from now on, and in its own slot."""
@@ -50,12 +58,19 @@ class SignalsDriver:
                 for second in follower.take():
                     for harm in watched:
                         harm.count(second)
-                restarts = await self._restarts.restarts()
+                await self._count_crashes(watched)
                 for harm in watched:
-                    harm.restarted(restarts)
-                    if harm.reason is not None:
+                    if harm.reason is not None and (harm.service, harm.slot) not in self._being_watched:
                         return harm.reason
                 await self._clock.sleep(LOOK_AGAIN_S)
+
+    async def _count_crashes(self, watched: list[Harm]) -> None:
+        try:
+            restarts = await self._restarts.restarts()
+        except OSError:  # the next look will tell; an alarm that breaks would stop the run
+            return
+        for harm in watched:
+            harm.restarted(restarts)
 
     async def _watch(self, watching: Watching, follower: Follower, moment: Moment) -> GoOn | GoBack:
         noted: tuple[object, ...] = ()

@@ -44,7 +44,7 @@ class Harm:
             requests, failed = (sum(each[part] for each in self._window) for part in (1, 2))
             self.reason = StepFailed(
                 "canary-fails",
-                f"{self.service} in slot {self.slot} fails {failed} of {requests} requests in {WINDOW_S} s",
+                f"the new version of {self.service} fails {failed} of {requests} requests in {WINDOW_S} s",
                 f"see what it says: hitless logs {self.service}",
             )
 
@@ -66,6 +66,6 @@ class Harm:
             names = ", ".join(str(each) for each, times in sorted(self._crashes.items()) if times)
             self.reason = StepFailed(
                 "canary-crashes",
-                f"{self.service} in slot {self.slot} ended {self.crashes} times by itself ({names})",
+                f"the new version of {self.service} ended {self.crashes} times by itself ({names})",
                 f"see its last words: hitless logs {self.service}",
             )

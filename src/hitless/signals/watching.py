@@ -16,6 +16,9 @@ from hitless.signals.harm import NOTHING, Harm
 from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
 
+NO_EVIDENCE = "no-evidence"
+GUARDS = {"canary-fails": "breaker", "canary-crashes": "crash"}  # code of a failure -> who found it
+
 Finding = Literal["fine", "worse", "undecided", "no evidence", "no baseline"]
 
 
@@ -151,12 +154,12 @@ class Watching:
             return "a verdict of fine"
         return ""
 
-    def numbers(self) -> dict[str, Any]:
-        """Write down what was found, for the journal."""
-        reason = self.harm.reason
+    def numbers(self, failure: StepFailed | None = None) -> dict[str, Any]:
+        """Write down what was found, for the journal; `failure`: why the step goes back."""
+        reason = failure or self.harm.reason
         return {
-            "verdict": self.finding,
-            "guard": {"canary-fails": "breaker", "canary-crashes": "crash"}[reason.code] if reason else "",
+            "verdict": "no evidence" if reason and reason.code == NO_EVIDENCE else self.finding,
+            "guard": GUARDS.get(reason.code, "") if reason else "",
             "canary": self.canary.numbers(),
             "baseline": self.baseline.numbers() if self.step.compares else None,
             "seconds": {"seen": self.intact_s, "lost": self.lost_s},
@@ -185,8 +188,8 @@ class Watching:
     def _no_evidence(self) -> StepFailed:
         step = self.step
         return StepFailed(
-            "no-evidence",
-            f"{step.service} in slot {step.canary}: no evidence in {format_duration(step.no_evidence_s)}, "
+            NO_EVIDENCE,
+            f"the new version of {step.service}: no evidence in {format_duration(step.no_evidence_s)}; "
             f"it still needs {self.needs or 'seconds in which no record is lost'}",
             "send it traffic, or say `evidence: none` in the change file",
         )

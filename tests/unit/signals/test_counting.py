@@ -1,0 +1,200 @@
+"""What users felt, from records to seconds."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hitless.signals import counting
+from hitless.signals.buckets import EDGES
+from hitless.signals.counting import Counter, Observed
+from hitless.signals.ports import ArmCount, Second
+
+BEGIN_MS = 1_000_000
+
+
+def request(
+    at_ms: int = 1_000_500, *, user: str = "u", failed: bool = False, slot: str = "a", ms: float = 10.0
+) -> Observed:
+    return Observed(at_ms, "orders", "b" if slot == "b" else "a", user, failed, ms)
+
+
+def counted(*records: Observed, until_ms: int | None = None) -> list[Second]:
+    counter = Counter(BEGIN_MS)
+    by_second = sorted(records, key=lambda record: record.at_ms // 1000)
+    closed: list[Second] = []
+    for record in by_second:
+        closed += counter.close(record.at_ms)
+        counter.count([record])
+    last_ms = max((record.at_ms for record in records), default=BEGIN_MS)
+    return closed + counter.close(until_ms or last_ms + 2000)
+
+
+def total(seconds: list[Second], slot: str = "a") -> ArmCount:
+    arms = [second.arms[arm] for second in seconds for arm in second.arms if arm[1] == slot]
+    return ArmCount(
+        requests=sum(arm.requests for arm in arms),
+        failed=sum(arm.failed for arm in arms),
+        users=sum(arm.users for arm in arms),
+        bad_users=sum(arm.bad_users for arm in arms),
+    )
+
+
+def test_a_second_is_closed_a_second_after_its_end_and_not_before() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.count([request(1_000_500)])
+    assert counter.close(1_001_999) == []
+    assert [second.at for second in counter.close(1_002_000)] == [1000]
+    assert counter.close(1_002_000) == []
+
+
+def test_a_second_is_closed_at_once_on_demand() -> None:
+    counter = Counter(BEGIN_MS)
+    assert [second.at for second in counter.close(1_001_000, lag_ms=0)] == [1000]
+
+
+def test_the_first_second_is_no_evidence_and_the_next_is() -> None:
+    assert [second.lost > 0 for second in counted(until_ms=1_003_000)] == [True, False]
+
+
+def test_seconds_follow_one_another_also_where_nothing_came() -> None:
+    seconds = counted(request(1_000_500), request(1_004_500))
+    assert [(second.at, len(second.arms)) for second in seconds] == [
+        (1000, 1),
+        (1001, 0),
+        (1002, 0),
+        (1003, 0),
+        (1004, 1),
+    ]
+
+
+def test_failures_latencies_and_arms_are_kept_apart() -> None:
+    second = counted(request(ms=10.0), request(ms=10.1), request(slot="b", failed=True, ms=5000.0))[0]
+    assert (second.arms["orders", "a"].requests, second.arms["orders", "a"].failed) == (2, 0)
+    ((bucket, count),) = second.arms["orders", "a"].latency.items()
+    assert count == 2
+    assert all(EDGES[bucket - 1] < latency_ms <= EDGES[bucket] for latency_ms in (10.0, 10.1))
+    assert second.arms["orders", "b"] == ArmCount(requests=1, failed=1, users=1, bad_users=1)
+
+
+def test_a_request_of_nobody_counts_as_request_and_as_no_user() -> None:
+    assert total(counted(request(user="", failed=True))) == ArmCount(requests=1, failed=1)
+
+
+def test_a_burst_of_one_user_is_one_bad_user() -> None:
+    burst = [request(1_000_000 + 10 * number, failed=True) for number in range(50)]
+    assert total(counted(*burst)) == ArmCount(requests=50, failed=50, users=1, bad_users=1)
+
+
+def test_a_user_who_always_fails_counts_after_growing_pauses_only() -> None:
+    day_ms = 24 * 3600 * 1000
+    chronic = [request(BEGIN_MS + at_ms, failed=True) for at_ms in range(0, day_ms, 10_000)]
+    assert total(counted(*chronic)).bad_users <= 20
+
+
+def test_the_pauses_of_a_user_who_stays_bad_double() -> None:
+    chronic = [request(BEGIN_MS + 100 * number, failed=True) for number in range(200)]
+    bad_at = [second.at - 1000 for second in counted(*chronic) for arm in second.arms.values() if arm.bad_users]
+    assert bad_at == [0, 1, 3, 7, 15]
+
+
+def test_many_users_who_fail_now_and_then_all_count() -> None:
+    """An error that everybody meets now and then does not starve: each recovers in between."""
+    dice = random.Random(1)
+    records = [
+        request(BEGIN_MS + 5 * number, user=f"u{number % 50}", failed=dice.random() < 0.01) for number in range(40_000)
+    ]
+    failed = sum(record.failed for record in records)
+    assert total(counted(*records)).bad_users > 0.8 * failed
+
+
+def test_a_user_who_recovered_counts_at_once() -> None:
+    good = [request(1_000_001 + number) for number in range(counting.RECOVERED)]
+    again = request(1_000_500, failed=True)
+    assert total(counted(request(1_000_000, failed=True), *good, again)).bad_users == 2
+
+
+def test_who_was_bad_at_the_old_version_is_not_new_evidence_against_the_new_one() -> None:
+    seconds = counted(request(1_000_100, failed=True), request(1_000_200, slot="b", failed=True))
+    assert total(seconds, "b") == ArmCount(requests=1, failed=1)
+
+
+def test_a_late_record_counts_in_the_oldest_open_second() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.close(1_010_000)
+    counter.count([request(1_000_500)])
+    assert [second.at for second in counter.close(1_020_000) if second.arms] == [1009]
+
+
+def test_a_record_from_the_future_or_long_ago_is_lost_and_said_to_be() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.close(1_002_500)
+    counter.count([request(1_000_000 + 3_600_000), request(1_000_000 - 3_600_000)])
+    assert [second.lost for second in counter.close(1_003_000)] == [2]
+
+
+def test_who_did_not_look_for_long_has_seen_nothing() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.close(1_002_000)
+    seconds = counter.close(1_032_000)
+    assert [second.at for second in seconds] == list(range(1001, 1031))
+    assert all(second.lost for second in seconds[1:])
+
+
+def test_a_clock_that_jumps_by_years_costs_no_memory() -> None:
+    assert len(Counter(BEGIN_MS).close(BEGIN_MS + 10**12)) <= counting.LONGEST_STALL_S + 1
+
+
+def test_a_clock_that_goes_back_closes_nothing_twice() -> None:
+    counter = Counter(BEGIN_MS)
+    first = counter.close(1_005_000)
+    assert counter.close(1_001_000) == []
+    assert [second.at for second in first + counter.close(1_006_000)] == list(range(1000, 1005))
+
+
+def test_users_who_fail_are_remembered_up_to_a_bound() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.count(request(user=f"u{number}", failed=True) for number in range(counting.BAD_USERS_LIMIT + 100))
+    assert len(counter._bad["orders"]) == counting.BAD_USERS_LIMIT
+    assert "u0" not in counter._bad["orders"]
+
+
+def test_arms_beyond_the_bound_are_lost_and_said_to_be() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.count(request()._replace(service=f"s{number}") for number in range(counting.ARMS_LIMIT + 3))
+    (second,) = counter.close(1_002_000)
+    assert (len(second.arms), second.lost) == (counting.ARMS_LIMIT, 1 + 3)
+
+
+records = st.lists(
+    st.builds(
+        Observed,
+        at_ms=st.integers(BEGIN_MS, BEGIN_MS + 5000),
+        service=st.sampled_from(["orders", "web"]),
+        slot=st.sampled_from(["a", "b"]),
+        user=st.sampled_from(["", "u1", "u2", "u3"]),
+        failed=st.booleans(),
+        latency_ms=st.floats(0, 1e6),
+    ),
+    max_size=60,
+)
+
+
+@given(records, st.randoms())
+def test_no_record_is_counted_twice_or_forgotten_in_whatever_order_they_come(
+    given_records: list[Observed], dice: random.Random
+) -> None:
+    shuffled = list(given_records)
+    dice.shuffle(shuffled)
+    counter = Counter(BEGIN_MS)
+    counter.count(shuffled)
+    seconds = counter.close(BEGIN_MS + 10_000)
+    for slot in "ab":
+        expected = [record for record in given_records if record.slot == slot]
+        found = total(seconds, slot)
+        assert (found.requests, found.failed) == (len(expected), sum(record.failed for record in expected))
+        assert found.bad_users <= found.users <= sum(bool(record.user) for record in expected)
+    for second in seconds:
+        for arm in second.arms.values():
+            assert sum(arm.latency.values()) == arm.users - arm.bad_users
+            assert all(0 <= bucket <= len(EDGES) for bucket in arm.latency)

@@ -1,0 +1,255 @@
+"""Watching in virtual time, against a source that breaks in every way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hitless.app.simulation.clock import EPOCH, VirtualClock, run_virtually
+from hitless.kit.units import EVERYBODY, Share
+from hitless.plan.instances import InstanceId
+from hitless.plan.plan import Plan
+from hitless.plan.ports import Moment, StepFailed
+from hitless.signals.driver import SignalsDriver
+from hitless.signals.ports import ArmCount, Second
+from hitless.signals.steps import Watch
+
+BEGIN = int(EPOCH)
+STEP = Watch(service="orders", baseline="a", canary="b", share=Share(500), bake_s=10, no_evidence_s=60)
+GOOD = ArmCount(requests=50, users=50)
+BROKEN = ArmCount(requests=50, failed=34, users=50, bad_users=34)
+B1 = InstanceId.parse("orders-b1")
+
+
+def healthy(at: int) -> Second:
+    return Second(at=at, arms={("orders", "a"): GOOD, ("orders", "b"): GOOD})
+
+
+def silent(at: int) -> Second:
+    return Second(at=at)
+
+
+def broken_from(begin: int) -> Callable[[int], Second]:
+    return lambda at: Second(at=at, arms={("orders", "a"): GOOD, ("orders", "b"): BROKEN if at >= begin else GOOD})
+
+
+class World:
+    """Users, a recorder that remembers, and the shims."""
+
+    def __init__(self, users: Callable[[int], Second], *, away: tuple[float, float] = (0, 0)) -> None:
+        self.clock = VirtualClock()
+        self.users = users
+        self.away = away  # no recorder between these
+        self.follows = 0
+        self.crashes_at: list[float] = []
+
+    async def follow(self, since: float) -> AsyncIterator[Second]:
+        self.follows += 1
+        at = int(-(-since // 1))
+        while True:
+            if self.away[0] <= self.clock.now() < self.away[1]:
+                raise ConnectionRefusedError("nobody listens")
+            if self.clock.now() >= at + 2:
+                yield self.users(at)
+                at += 1
+            else:
+                await self.clock.sleep(0.1)
+
+    async def restarts(self) -> Mapping[InstanceId, int]:
+        return {B1: sum(when <= self.clock.now() for when in self.crashes_at)}
+
+    @property
+    def driver(self) -> SignalsDriver:
+        return SignalsDriver(self, self, self.clock)
+
+
+class Notes(list[dict[str, object]]):
+    async def note(self, remark: dict[str, object]) -> None:
+        self.append(remark)
+
+    def moment(self, started_at: float = EPOCH) -> Moment:
+        return Moment(run="r1", position=3, started_at=started_at, note=self.note)
+
+
+def watch(world: World, step: Watch = STEP, started_at: float = EPOCH) -> tuple[str, float, Notes]:
+    """Watch to the end; return how it ended, after how many seconds, and what was noted."""
+    notes = Notes()
+
+    async def main() -> tuple[str, float]:
+        try:
+            await world.driver.do(step, notes.moment(started_at))
+        except StepFailed as failure:
+            return failure.code, world.clock.now() - EPOCH
+        return "on", world.clock.now() - EPOCH
+
+    ended, after_s = run_virtually(main())
+    return ended, after_s, notes
+
+
+def plan(*steps: Watch) -> Plan:
+    return Plan(change="c", why="", source="", claims=("orders",), steps=steps)
+
+
+def alarmed(world: World, the_plan: Plan, within_s: float = 120) -> tuple[str, float] | None:
+    async def main() -> tuple[str, float] | None:
+        try:
+            async with asyncio.timeout(within_s):
+                failure = await world.driver.harm(the_plan)
+        except TimeoutError:
+            return None
+        return failure.code, world.clock.now() - EPOCH
+
+    return run_virtually(main())
+
+
+def test_a_healthy_version_goes_on_after_its_bake_and_the_numbers_are_noted() -> None:
+    ended, after_s, notes = watch(World(healthy))
+    assert ended == "on"
+    assert 10 <= after_s < 14
+    assert [note["verdict"] for note in notes] == ["undecided"]
+
+
+def test_a_version_that_breaks_in_the_midst_of_a_watch_is_gone_within_seconds() -> None:
+    ended, after_s, notes = watch(World(broken_from(BEGIN + 5)))
+    assert ended == "canary-fails"
+    assert after_s < 11
+    assert notes[-1]["guard"] == "breaker"
+
+
+def test_a_version_that_crashes_twice_goes_back() -> None:
+    world = World(healthy)
+    world.crashes_at = [EPOCH + 2, EPOCH + 3]
+    ended, after_s, _ = watch(world)
+    assert (ended, after_s < 4) == ("canary-crashes", True)
+
+
+def test_with_no_traffic_it_holds_says_so_once_and_goes_back() -> None:
+    ended, after_s, notes = watch(World(silent))
+    assert (ended, round(after_s)) == ("no-evidence", 60)
+    assert len(notes) == 2
+    assert "1 more user in the canary (about 20 requests)" in str(notes[0]["reason"])
+
+
+def test_with_no_traffic_and_evidence_none_it_goes_on() -> None:
+    assert watch(World(silent), replace(STEP, evidence="none"))[0] == "on"
+
+
+def test_at_100_percent_it_goes_on_after_the_bake() -> None:
+    ended, _, notes = watch(World(silent), replace(STEP, share=EVERYBODY))
+    assert ended == "on"
+    assert notes[-1]["verdict"] == "no baseline"
+
+
+def test_a_recorder_that_is_away_for_a_while_costs_no_second() -> None:
+    world = World(healthy, away=(EPOCH + 3, EPOCH + 8))
+    ended, after_s, _ = watch(world)
+    assert ended == "on"
+    assert after_s < 16
+    assert 2 <= world.follows <= 12  # it goes back after growing pauses
+
+
+def test_a_recorder_that_never_comes_back_is_no_evidence() -> None:
+    ended, after_s, notes = watch(World(healthy, away=(EPOCH + 3, EPOCH + 10_000)), replace(STEP, share=EVERYBODY))
+    assert ended == "no-evidence"
+    assert after_s >= 60
+    assert notes[-1]["verdict"] == "no evidence"
+
+
+def test_a_hold_because_of_the_source_names_its_trouble() -> None:
+    _, _, notes = watch(World(healthy, away=(EPOCH, EPOCH + 10_000)))
+    assert "nobody listens" in str(notes[0]["source"])
+
+
+def test_a_new_controller_goes_on_with_the_watch_from_the_memory_of_the_recorder() -> None:
+    ended, after_s, _ = watch(World(healthy), started_at=EPOCH - 300)
+    assert ended == "on"
+    assert after_s < 1
+
+
+def test_a_new_controller_finds_in_the_memory_that_the_version_had_failed() -> None:
+    assert watch(World(broken_from(BEGIN - 200)), started_at=EPOCH - 300)[0] == "canary-fails"
+
+
+def test_the_alarm_rings_outside_of_watch_steps_and_names_what_it_saw() -> None:
+    code, after_s = alarmed(World(broken_from(BEGIN + 20)), plan(STEP)) or ("", 0.0)
+    assert code == "canary-fails"
+    assert 20 < after_s < 26
+
+
+def test_the_alarm_rings_for_crashes() -> None:
+    world = World(healthy)
+    world.crashes_at = [EPOCH + 30, EPOCH + 31]
+    code, after_s = alarmed(world, plan(STEP)) or ("", 0.0)
+    assert (code, after_s < 32) == ("canary-crashes", True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(STEP, service="web"), replace(STEP, canary="a", baseline="b"), None],
+    ids=["service", "slot", "none"],
+)
+def test_the_alarm_never_rings_for_what_is_not_the_new_version_of_its_plan(other: Watch | None) -> None:
+    assert alarmed(World(broken_from(BEGIN)), plan(*([other] if other else []))) is None
+
+
+def test_the_alarm_does_not_ring_for_what_was_before_it_was_set() -> None:
+    assert alarmed(World(lambda at: broken_from(0)(at) if at < BEGIN else healthy(at)), plan(STEP)) is None
+
+
+def test_while_a_step_watches_it_is_the_step_that_goes_back_and_notes_why() -> None:
+    world, notes = World(broken_from(BEGIN + 3)), Notes()
+
+    async def main() -> bool:
+        driver = world.driver
+        alarm = asyncio.ensure_future(driver.harm(plan(STEP)))
+        with pytest.raises(StepFailed):
+            await driver.do(STEP, notes.moment())
+        rang_first = alarm.done()
+        alarm.cancel()
+        return rang_first
+
+    assert run_virtually(main()) is False
+    assert notes[-1]["verdict"] == "worse"
+
+
+def test_a_watch_that_is_cancelled_leaves_nothing_behind() -> None:
+    async def main() -> int:
+        watching = asyncio.ensure_future(World(silent).driver.do(STEP, Notes().moment()))
+        await asyncio.sleep(5)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        return len(asyncio.all_tasks())
+
+    assert run_virtually(main()) == 1
+
+
+def test_what_breaks_other_than_the_source_is_not_swallowed() -> None:
+    def nonsense(at: int) -> Second:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        watch(World(nonsense))
+
+
+def test_a_step_of_another_room_is_refused() -> None:
+    async def main() -> Any:
+        await SignalsDriver(World(silent), World(silent), VirtualClock()).do(_stranger(), Notes().moment())
+
+    with pytest.raises(StepFailed):
+        run_virtually(_typed(main()))
+
+
+def _stranger() -> Any:
+    class Stranger:
+        kind = "stranger"
+
+        def describe(self) -> str:
+            return "do something else"
+
+    return Stranger()
+
+
+def _typed(main: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, None]:
+    return main
