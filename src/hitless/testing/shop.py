@@ -20,6 +20,7 @@ def shop_profile(url: str, **changes: Any) -> Profile:
         "post": ("/orders",),
         "idempotency_key": True,
         "check": "/orders/{id}",
+        "check_says": '"times": 1}',  # taken once, not twice
         "download": "/orders/download?seconds=8",
         "download_says": "complete after",
         "stream": "/orders/stream",

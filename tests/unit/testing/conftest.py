@@ -72,7 +72,12 @@ class SmallServer:
                 self._post(writer, body)
             case "rows":
                 id_ = path.rpartition("/")[2]
-                answer(writer, 200 if id_ in self.rows else 404, json.dumps({"id": id_}).encode(), self.version)
+                answer(
+                    writer,
+                    200 if id_ in self.rows else 404,
+                    json.dumps({"id": id_, "times": self.rows.get(id_)}).encode(),
+                    self.version,
+                )
             case _:
                 answer(writer, 200, b'{"fine": true}', self.version)
         await writer.drain()

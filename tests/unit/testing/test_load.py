@@ -78,6 +78,15 @@ async def test_a_row_that_was_acknowledged_but_not_kept_is_found(server):
     assert set(report.missing) == set(report.acknowledged) - set(server.rows)
 
 
+async def test_a_row_that_is_there_twice_is_found(server):
+    load = Load(Profile(url=server.url, rate=500, requests=20, post=("/rows",), check="/rows/{id}", check_says="1}"))
+    running = asyncio.create_task(load.run())
+    await until(lambda r: r.acknowledged, load)
+    twice = load.report().acknowledged[0]
+    server.rows[twice] = 2
+    assert (await running).missing == (twice,)
+
+
 def held(server, code=1001, **more):
     return Profile(
         url=server.url,

@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--get", action="append", default=[], metavar="PATH", help="repeatable; {user} is filled in; default /")
     add("--post", action="append", default=[], metavar="PATH", help='repeatable; body {"id": unique, "item": ...}')
     add("--check", metavar="PATH", help="with {id}: afterwards every acknowledged id is read back here")
+    add("--check-says", default="", metavar="TEXT", help="and this stands in each body that is read back")
     add("--download", metavar="PATH", help="held throughout, begun again when it ends")
     add("--download-says", metavar="TEXT", help="stands in the last 200 bytes of a whole download")
     add("--stream", metavar="PATH", help="held throughout (server-sent events, say)")

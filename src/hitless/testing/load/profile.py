@@ -31,6 +31,7 @@ class Profile:
     get: tuple[str, ...] = ()  # paths, in equal shares with `post`; {user} is filled in; repeat one to weigh it
     post: tuple[str, ...] = ()  # each gets {"id": unique, "item": ...} and must answer with that id
     check: str | None = None  # path with {id}: after the run each acknowledged id is read back here
+    check_says: str = ""  # and this stands in each body that is read back
     download: str | None = None  # held all the time, begun again when it ends
     download_says: str | None = None  # in the last 200 bytes of a whole download; without it one that ends is whole
     stream: str | None = None  # held all the time, opened again when the server ends it

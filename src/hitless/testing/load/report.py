@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -103,7 +104,7 @@ class Report:
     total: int
     failed: int
     outstanding: int
-    elapsed_s: float
+    elapsed_s: float  # until the last answer was in; a download may take longer
     reasons: dict[str, int]
     examples: tuple[Failure, ...]
     statuses: dict[int, int]
@@ -171,10 +172,11 @@ class Tally:
     """Counts while a run goes on; belongs to one thread."""
 
     started_at: float  # seconds since the epoch
+    clock: Callable[[], float]  # seconds since the start of the run
+    ended_s: float | None = None  # when the last answer was in
     total: int = 0
     failed: int = 0
     outstanding: int = 0
-    elapsed_s: float = 0.0
     lag_ms: float = 0.0
     posts_sent: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -194,7 +196,7 @@ class Tally:
         self.failed += 1
         self.reasons[reason] += 1
         if len(self.examples) < EXAMPLES_LIMIT:
-            at = self.started_at + self.elapsed_s
+            at = self.started_at + self.clock()
             self.examples.append(Failure(at=at, method=method, path=path, reason=reason))
 
     def answered(self, status: int, latency_ms: float) -> None:
@@ -219,7 +221,7 @@ class Tally:
             total=self.total,
             failed=self.failed,
             outstanding=self.outstanding,
-            elapsed_s=round(self.elapsed_s, 3),
+            elapsed_s=round(self.clock() if self.ended_s is None else self.ended_s, 3),
             reasons=dict(self.reasons),
             examples=tuple(self.examples),
             statuses=dict(self.statuses),

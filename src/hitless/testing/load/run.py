@@ -26,7 +26,8 @@ class Load:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._run = secrets.token_hex(4)  # first part of every id
-        self._tally = Tally(started_at=time.time())
+        self._start_s = time.monotonic()
+        self._tally = Tally(started_at=time.time(), clock=lambda: time.monotonic() - self._start_s)
         self._tls = _context(profile)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pacer: asyncio.Task[None] | None = None
@@ -40,19 +41,17 @@ class Load:
     async def run(self) -> Report:
         """Send all requests of the profile, or until stop_soon(); return when the last answer is in."""
         self._loop = asyncio.get_running_loop()
-        self._tally.started_at = time.time()
-        start_s = self._loop.time()
+        self._start_s, self._tally.started_at = time.monotonic(), time.time()
         pool = Pool(self.profile, self._tls)
         held = Held(self.profile, self._tls, self._tally)
         held.begin()
-        self._pacer = asyncio.create_task(self._pace(start_s, pool))
+        self._pacer = asyncio.create_task(self._pace(self._loop.time(), pool))
         self._begun.set()
         if self._stopped.is_set():
             self._pacer.cancel()
         try:
             await asyncio.wait([self._pacer])
-            await asyncio.gather(held.end(), *self._running)
-            self._tally.elapsed_s = self._loop.time() - start_s
+            await asyncio.gather(held.end(), self._last_answers())
             await self._read_back(pool)
         finally:
             for task in self._running:
@@ -128,8 +127,7 @@ class Load:
             delay_s = start_s + due.due_s - loop.time()
             if delay_s > 0:
                 await asyncio.sleep(delay_s)
-            self._tally.elapsed_s = loop.time() - start_s
-            self._tally.lag_ms = max(self._tally.lag_ms, (self._tally.elapsed_s - due.due_s) * 1000)
+            self._tally.lag_ms = max(self._tally.lag_ms, (loop.time() - start_s - due.due_s) * 1000)
             if len(self._running) >= self.profile.outstanding:
                 self._end(due, "not-sent", None, 0.0)
                 continue
@@ -138,6 +136,10 @@ class Load:
             task.add_done_callback(self._running.discard)
         if not self.profile.length:  # only things held
             await asyncio.sleep(self.profile.seconds)
+
+    async def _last_answers(self) -> None:
+        await asyncio.gather(*self._running)
+        self._tally.ended_s = self._tally.clock()
 
     def _arrivals(self) -> Iterator[Request]:
         return (request(self.profile, index, self._run) for index in range(self.profile.length))
@@ -189,7 +191,7 @@ class Load:
                     await _exchange(pool, data, answer, fresh=False)
             except (Lost, TimeoutError):
                 continue
-            if answer.status == 200 and id_.encode() in answer.body:
+            if answer.status == 200 and all(text.encode() in answer.body for text in (id_, self.profile.check_says)):
                 found.add(id_)
 
 
