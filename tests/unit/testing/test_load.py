@@ -156,12 +156,23 @@ async def test_it_runs_in_a_thread_of_its_own_and_can_be_looked_at(server):
     load = Load(Profile(url=server.url, rate=300, get=("/",)))
     await asyncio.to_thread(load.start)
     async with asyncio.timeout(10):
-        while (await asyncio.to_thread(load.snapshot)).total < 10:
+        while load.report().total < 10:
             await asyncio.sleep(0.01)
     report = await asyncio.to_thread(load.stop)
     assert report.failed == 0
     assert report.total >= 10
-    assert load.snapshot() == report
+    assert load.report() == report
+
+
+async def test_a_run_that_is_cancelled_leaves_nothing_behind(server):
+    load = Load(held(server, rate=100, get=("/", "/silent")))
+    running = asyncio.create_task(load.run())
+    await until(lambda r: r.outstanding and r.websocket.echoed, load)
+    running.cancel()
+    await asyncio.wait([running])
+    await asyncio.sleep(0)
+    names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
+    assert not {name for name in names if name.startswith(("Load", "Held", "Pool"))}
 
 
 async def command(*words):

@@ -2,7 +2,7 @@
 
     with Load(Profile(url="http://127.0.0.1:8080", get=("/",), post=("/orders",))) as load:
         ...                            # change the system
-        print(load.snapshot().failed)  # at any moment
+        print(load.report().failed)  # at any moment
     report = load.report()
 
 Requests are sent at fixed moments, whatever the answers do; latency counts from the moment at which a request was due.

@@ -30,7 +30,7 @@ class Held:
         self._tally = tally
         self._ending = False
         self._opened = 0
-        self._lines: list[asyncio.Task[None]] = []
+        self._lines: list[asyncio.Task[None]] = []  # stream and websocket
         self._download: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -59,6 +59,11 @@ class Held:
                 await asyncio.gather(self._download, return_exceptions=True)
                 assert self._tally.download is not None
                 self._tally.download.given_up += 1
+
+    def leave(self) -> None:
+        """Drop all that is still held, without a word."""
+        for line in (*self._lines, *([self._download] if self._download is not None else [])):
+            line.cancel()
 
     async def _again(self, method: str, path: str, hold: Callable[[str, str], Awaitable[None]]) -> None:
         while not self._ending:

@@ -169,7 +169,7 @@ class _Slice:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Counts while a run goes on; belongs to one thread."""
+    """Counts while a run goes on. One thread counts; any may read, and then sees the last few counts in part."""
 
     started_at: float  # seconds since the epoch
     clock: Callable[[], float]  # seconds since the start of the run
@@ -240,7 +240,7 @@ class Tally:
 
     def _versions(self) -> dict[str, dict[str, int]]:
         versions: dict[str, dict[str, int]] = {}
-        for (route, version), part in self._slices.items():
+        for (route, version), part in list(self._slices.items()):
             if version is not None:
                 versions.setdefault(route, {})[version] = part.total
         return versions

@@ -17,7 +17,8 @@ from hitless.testing.load.profile import Profile, Request, request
 from hitless.testing.load.report import Report, Tally
 
 READERS = 16  # connections at once that read acknowledged ids back
-SNAPSHOT_S = 10.0
+START_S = 10.0
+MARGIN_S = 30.0
 
 
 class Load:
@@ -51,10 +52,13 @@ class Load:
             self._pacer.cancel()
         try:
             await asyncio.wait([self._pacer])
+            if not self._pacer.cancelled():
+                self._pacer.result()
             await asyncio.gather(held.end(), self._last_answers())
             await self._read_back(pool)
         finally:
-            for task in self._running:
+            held.leave()
+            for task in (self._pacer, *self._running):
                 task.cancel()
             await pool.close()
             self._over.set()
@@ -64,7 +68,7 @@ class Load:
         """Run in a thread of its own; returns when the first requests are on their way."""
         self._thread = threading.Thread(target=self._run_in_thread, name="load", daemon=True)
         self._thread.start()
-        self._begun.wait(SNAPSHOT_S)
+        self._begun.wait(START_S)
         return self
 
     def stop_soon(self) -> None:
@@ -74,32 +78,27 @@ class Load:
             self._loop.call_soon_threadsafe(self._pacer.cancel)
 
     def stop(self) -> Report:
-        """End a run that was start()ed; return its report when the last answer is in."""
-        assert self._thread is not None, "start() comes first"
+        """End a run that was start()ed; return its report when the last answer is in and the rows are read back."""
         self.stop_soon()
-        return self.wait()
+        return self._join(0)
 
     def wait(self) -> Report:
         """Return the report of a run that was start()ed once it has ended by itself."""
+        return self._join(self.profile.seconds)
+
+    def _join(self, seconds: float) -> Report:
         assert self._thread is not None, "start() comes first"
-        bound_s = self.profile.seconds + self.profile.timeout_s + 2 * self.profile.finish_s + 60
+        bound_s = seconds + self.profile.timeout_s + 2 * self.profile.finish_s + MARGIN_S
         self._thread.join(bound_s)
+        if self._thread.is_alive():
+            raise HitlessError("load-late", f"the load run was not over {bound_s:g} s later", "is the machine starved?")
         if self._problem is not None:
             raise self._problem
         return self._tally.report()
 
     def report(self) -> Report:
-        """Return the counts as they are; for the thread in which the run goes on, or after its end."""
+        """Return the counts as they are at this moment; any thread may ask, at any time."""
         return self._tally.report()
-
-    def snapshot(self) -> Report:
-        """Return the counts at this moment of a run that was start()ed; not from its own thread."""
-        if self._loop is None or self._over.is_set():
-            return self._tally.report()
-        try:
-            return asyncio.run_coroutine_threadsafe(self._report(), self._loop).result(SNAPSHOT_S)
-        except RuntimeError:  # the loop closed meanwhile
-            return self._tally.report()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -108,9 +107,6 @@ class Load:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    async def _report(self) -> Report:
-        return self._tally.report()
 
     def _run_in_thread(self) -> None:
         try:
