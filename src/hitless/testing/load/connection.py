@@ -18,7 +18,7 @@ class Lost(Exception):
 
 
 class Connection:
-    """One connection; raises Lost with one of: refused, unreachable, reset, cut, bad-answer."""
+    """One connection; raises Lost with one of: refused, unreachable, tls, reset, cut, bad-answer."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -33,6 +33,8 @@ class Connection:
             raise Lost("refused") from None
         except ConnectionResetError:
             raise Lost("reset") from None
+        except ssl.SSLError:
+            raise Lost("tls") from None
         except OSError:
             raise Lost("unreachable") from None
 
