@@ -37,12 +37,6 @@ class Observed(NamedTuple):
     latency_ms: float
 
 
-class Dropped(NamedTuple):
-    """The gateway says that it could not hand over some records."""
-
-    records: int
-
-
 class _Tally:
     """The counts of one arm in a second that is still open."""
 

@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from hitless.kit.clock import SystemClock
-from hitless.signals.counting import Counter, Dropped, Observed
-from hitless.signals.frames import BrokenStream, Frames
+from hitless.signals.counting import Counter, Observed
+from hitless.signals.frames import BrokenStream, Frames, announced_loss
 from hitless.signals.wire import write_second
 
-Parse = Callable[[bytes], Observed | Dropped | None]  # None: a message that is no request; ValueError: unreadable
+Parse = Callable[[bytes], Observed | None]  # None: a message that is no request; ValueError: unreadable
 
 MEMORY_S = 7200  # seconds that are kept
 SOURCES_LIMIT = 32  # connections that bring records
@@ -48,10 +48,10 @@ class Recorder:
         self._sources.add(source)
         return True
 
-    def leave(self, source: asyncio.Transport, *, in_midst: bool) -> None:
-        """A connection has ended; what it was about to say is lost."""
+    def leave(self, source: asyncio.Transport, *, whole: bool) -> None:
+        """A connection has ended; whole: all that it had to say was read."""
         self._sources.discard(source)
-        if in_midst:
+        if not whole:
             self.lose(1)
 
     def hang_up(self) -> None:
@@ -68,10 +68,10 @@ class Recorder:
             except (ValueError, LookupError):
                 self.lose(1)
                 continue
-            if type(record) is Observed:
+            if record is not None:
                 records.append(record)
-            elif type(record) is Dropped:
-                self.lose(record.records)
+            elif (lost := announced_loss(message)) > 0:
+                self.lose(lost)
         self._counter.count(records)
 
     def lose(self, records: int) -> None:
@@ -154,7 +154,7 @@ class _Source(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
-            self._recorder.leave(self._transport, in_midst=self._frames.in_midst)
+            self._recorder.leave(self._transport, whole=exc is None and not self._frames.in_midst)
 
 
 async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitless.signals.frames import MESSAGE_LIMIT, BrokenStream, Frames
+from hitless.signals.frames import MESSAGE_LIMIT, BrokenStream, Frames, announced_loss
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.wire import read_second, write_second
 
@@ -37,6 +37,20 @@ def test_half_a_message_waits() -> None:
     assert frames.feed(b"5 hel") == []
     assert frames.in_midst
     assert frames.feed(b"lo3 abc") == [b"hello", b"abc"]
+
+
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [
+        (b"<134>1 2026-11-24T15:33:46.251210+00:00 - haproxy 17205 - - 16086 events dropped", 16086),
+        (b"<134>Nov 24 15:33:46 haproxy[17205]: 1 event dropped\n", 1),
+        (b"<134>1 - haproxy 17205 - - GET /events dropped", 0),
+        (b"<134>1 - haproxy 17205 - - GET /3 events dropped by", 0),
+        (b"", 0),
+    ],
+)
+def test_what_the_ring_says_it_has_lost_is_read(message: bytes, lost: int) -> None:
+    assert announced_loss(message) == lost
 
 
 counts = st.integers(0, 10**6)
