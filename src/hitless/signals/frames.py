@@ -4,7 +4,7 @@ import re
 
 MESSAGE_LIMIT = 65_536  # bytes of one message
 _DIGITS = len(str(MESSAGE_LIMIT))
-_DROPPED = re.compile(rb"(?:^| )(\d{1,12}) events? dropped\s*$")
+_DROPPED = re.compile(rb"(?:^|[ >])(\d{1,12}) events? (?:were )?dropped\s*$")
 
 
 class BrokenStream(ValueError):

@@ -46,6 +46,8 @@ def test_half_a_message_waits() -> None:
         (b"<134>Nov 24 15:33:46 haproxy[17205]: 1 event dropped\n", 1),
         (b"<134>1 - haproxy 17205 - - GET /events dropped", 0),
         (b"<134>1 - haproxy 17205 - - GET /3 events dropped by", 0),
+        (b"17 events dropped", 17),
+        (b"<134>17 events dropped", 17),
         (b"", 0),
     ],
 )
