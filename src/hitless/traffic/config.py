@@ -19,6 +19,7 @@ SERVICES_MAP = "gateway/services.map"
 GROUPS_MAP = "gateway/groups.map"
 CONFIG = "gateway/haproxy.cfg"
 
+SLOTS: tuple[Slot, ...] = ("a", "b")
 NO_ROW = "-"  # of a service that nobody was sent to yet: names no backend
 NO_PORT = 1  # of a place where nobody stands; it is under maintenance, nothing is ever sent there
 COOKIE = "hitless-user"
@@ -44,7 +45,7 @@ class GatewayConfig:
     recorder_port: int
     sockets: str = "run"  # folder of the unix sockets: relative to the state folder, or absolute
     folder: str = "."  # of the system file
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> all users, those of files too
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> users; only the map of groups asks
 
     def files(self) -> dict[str, str]:
         """Return the content of each file by its path below the state folder."""
@@ -52,9 +53,13 @@ class GatewayConfig:
             CONFIG: self.text(),
             ROUTING_MAP: self.routing_map(),
             ROUTES_MAP: self.routes_map(),
-            SERVICES_MAP: "".join(f"{words.service(name)} {name}\n" for name in self.system.services),
+            SERVICES_MAP: self.services_map(),
             GROUPS_MAP: self.groups_map(),
         }
+
+    def services_map(self) -> str:
+        """Return the services that the internal listener knows."""
+        return "".join(f"{words.service(name)} {name}\n" for name in self.system.services)
 
     def routing_map(self) -> str:
         """Return who meets which version: a row for each service."""
@@ -80,7 +85,7 @@ class GatewayConfig:
         """Return haproxy.cfg."""
         blocks = [self._global(), self._ring(), self._defaults(), self._public(), self._internal()]
         blocks += [
-            self._backend(name, service, slot) for name, service in self.system.services.items() for slot in _SLOTS
+            self._backend(name, service, slot) for name, service in self.system.services.items() for slot in SLOTS
         ]
         blocks += [self._control(), self._grpc()]
         return "\n\n".join("\n    ".join(block) for block in blocks) + "\n"
@@ -152,7 +157,7 @@ class GatewayConfig:
             f"http-request set-var(txn.service) path,field(2,/),map_str({SERVICES_MAP})",
             _not_found("no-service", "no service has this name"),
             'http-request set-path "/%[path,field(3,/,0)]"',
-            "http-request set-var(txn.user) req.hdr(x-hitless-user)",
+            "http-request set-var(txn.user) req.fhdr(x-hitless-user)",
             _USER_OF_BAGGAGE,
             *self._user_of_caller(),
             *self._cohort(),
@@ -192,10 +197,10 @@ class GatewayConfig:
         if source is not None:
             yield f"http-request set-var(txn.user) {_fetch(source)}"
         else:
-            fresh = "unless { var(txn.user) -m found }"
+            fresh = f"unless {_HAS_USER}"
             yield f"http-request set-var(txn.user) req.cook({COOKIE})"
             yield f"http-request set-var(txn.fresh) uuid() {fresh}"
-            yield f"http-request set-var(txn.user) var(txn.fresh) {fresh}"
+            yield "http-request set-var(txn.user) var(txn.fresh) if { var(txn.fresh) -m found }"
             secure = "; Secure" if self.system.gateway.tls is not None else ""
             cookie = f"{COOKIE}=%[var(txn.fresh)]; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax{secure}"
             yield f'http-after-response add-header set-cookie "{cookie}" if {{ var(txn.fresh) -m found }}'
@@ -204,7 +209,7 @@ class GatewayConfig:
 
     def _user_of_caller(self) -> Iterator[str]:
         fetch = _fetch(self.system.gateway.user or f"cookie:{COOKIE}")
-        yield f"http-request set-var(txn.user) {fetch} unless {{ var(txn.user) -m len gt 0 }}"
+        yield f"http-request set-var(txn.user) {fetch} unless {_HAS_USER}"
         yield "http-request del-header x-hitless-bucket"
 
     def _cohort(self) -> Iterator[str]:
@@ -215,7 +220,7 @@ class GatewayConfig:
         yield "http-request set-var(txn.share) var(txn.row),field(3,|)"
         yield from _BUCKET
         chosen = "{ var(txn.bucket),sub(txn.share) lt 0 }"
-        if any(self.groups.values()):
+        if self.system.groups:
             yield "http-request set-var(txn.group) var(txn.row),field(5,|)"
             in_group = f"{{ var(txn.group),concat(|,txn.user),map_str({GROUPS_MAP}) -m found }}"
             chosen = f"{chosen} or {in_group}"
@@ -232,7 +237,8 @@ class GatewayConfig:
             "option httpchk",
             f"http-check send meth GET uri {words.path(service.ready)} ver HTTP/1.1 hdr host {words.service(name)}",
             "http-check expect status 200",
-            f"timeout server {words.milliseconds(service.timeout)}",
+            *_first_byte(service.timeout),
+            f"timeout server {words.milliseconds(service.idle)}",
             f"timeout tunnel {words.milliseconds(service.idle)}",
             "retry-on conn-failure empty-response junk-response 503",
             f"default-server maxconn {PLACE_REQUESTS} {_WATCH}",
@@ -287,11 +293,11 @@ class GatewayConfig:
 
 
 _WATCH = "inter 500ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
-_SLOTS: tuple[Slot, ...] = ("a", "b")
 
 _LOG = ("log ring@records format raw local0", f'log-format "{LOG_FORMAT}"')
 
-_HAS_USER = "{ var(txn.user) -m len gt 0 }"
+USER_LENGTH = 200  # bytes; who sends a longer name is nobody
+_HAS_USER = f"{{ var(txn.user) -m len 1:{USER_LENGTH} }}"
 _HAS_BAGGAGE = "{ req.fhdr(baggage) -m found }"
 _OURS = "hitless.user=%[var(txn.user),url_enc]"
 _USER_OF_BAGGAGE = (
@@ -318,12 +324,14 @@ _TRACE = (
 )
 
 # Repeated is only what may be done twice and lies whole in the buffer. Connecting again is always safe.
-_SMALL = f"{{ req.hdr_val(content-length) lt {BUFFERED} }} {{ req.hdr_val(content-length) gt 0 }}"
+_NOT_LARGE = f"{{ req.hdr_val(content-length) lt {BUFFERED} }}"
+_SMALL = f"{_NOT_LARGE} {{ req.hdr_val(content-length) gt 0 }}"
 _RETRY = (
     "acl idempotent method GET HEAD OPTIONS PUT DELETE TRACE",
     "acl keyed req.hdr(idempotency-key) -m found",
     "http-request disable-l7-retry if !idempotent !keyed",
     f"http-request wait-for-body time {REQUEST_S:g}s if {_SMALL} idempotent or {_SMALL} keyed",
+    f"http-request set-var(txn.upload) bool(true) if !METH_GET !METH_HEAD !{_NOT_LARGE}",
 )
 
 _HAS_BUCKET = "{ var(txn.bucket) -m found }"
@@ -334,10 +342,26 @@ _BUCKET = (
 )
 
 
+def _first_byte(bound_s: float) -> tuple[str, ...]:
+    """Bound the time to the first byte of an answer, and only that: HAProxy's own bound would also end silent streams.
+
+    The time runs from the connection on, so a long upload is left out. A request that is repeated finds itself late
+    at once.
+    """
+    return (
+        f"tcp-response inspect-delay {words.milliseconds(bound_s)}",
+        "tcp-response content close if { var(txn.late) -m found }",
+        "tcp-response content accept if { status -m found } or { var(txn.upload) -m found }",
+        "tcp-response content set-var(txn.late) bool(true)",
+        "tcp-response content close",
+        'http-after-response set-status 504 reason "Gateway Timeout" if { var(txn.late) -m found }',
+    )
+
+
 def _fetch(source: str) -> str:
     """Return where the user of a client stands: `header:NAME` or `cookie:NAME`."""
     kind, _, name = source.partition(":")
-    return f"req.cook({words.header(name)})" if kind == "cookie" else f"req.hdr({words.header(name)})"
+    return f"req.cook({words.header(name)})" if kind == "cookie" else f"req.fhdr({words.header(name)})"
 
 
 def _not_found(code: str, text: str) -> str:

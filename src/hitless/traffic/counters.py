@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hitless.plan.instances import InstanceId
@@ -16,12 +16,13 @@ class Counters:
     requests: Mapping[str, tuple[int, int]]  # per service: all, and those answered by a 5xx
 
 
-def read_counters(statistics: str) -> Counters:
-    """Read `show stat` (CSV, management guide 9.1)."""
+def read_counters(tables: Iterable[str]) -> Counters:
+    """Read answers to `show stat` (CSV, management guide 9.1)."""
     in_flight: Counter[InstanceId] = Counter()
     totals: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    for row in csv.DictReader(statistics.lstrip("# ").splitlines()):
+    rows = (row for table in tables for row in csv.DictReader(table.lstrip("# ").splitlines()))
+    for row in rows:
         service, _, slot = row["pxname"].rpartition(".")
         if slot not in ("a", "b"):
             continue

@@ -2,20 +2,22 @@
 
 import asyncio
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from hitless.kit.errors import HitlessError
+from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder, write_atomic
 from hitless.plan.instances import InstanceId
 from hitless.plan.system import System
 from hitless.traffic import words
 from hitless.traffic.binary import find_haproxy
-from hitless.traffic.config import CONFIG, ROUTING_MAP, GatewayConfig
+from hitless.traffic.config import CONFIG, ROUTING_MAP, SLOTS, GatewayConfig
 from hitless.traffic.counters import Counters, read_counters, read_info
 from hitless.traffic.groups import read_groups
 from hitless.traffic.memory import Memory
@@ -24,6 +26,8 @@ from hitless.traffic.ports import Place
 from hitless.traffic.runtime_api import RuntimeApi, Unreachable
 from hitless.traffic.steps import Routing
 
+STATE = "gateway/state.json"
+CHECK_WITHIN_S = 10.0
 BACK_WITHIN_S = 5.0  # for a HAProxy that is being restarted
 ASK_AGAIN_S = 0.02
 
@@ -50,15 +54,17 @@ class HaproxyGateway:
         self._at_work = threading.Lock()  # the fence is a lock of the whole process, not of one of its threads
 
     def write_files(self) -> None:
-        """Write everything HAProxy starts from. Raises InvalidInput for words that must not reach its configuration."""
+        """Write everything HAProxy starts from.
+
+        Raises InvalidInput for words that must not reach its configuration, and for what HAProxy itself refuses.
+        """
         with self._at_work, self._fence.hold():
-            memory = self._read().only(self._system.services)
-            config = self._config(memory)
-            files = config.files()
+            memory = self._stamped(self._read().only(self._system.services))
+            files = replace(self._config(memory), groups=read_groups(self._system, self._folder)).files()
             (self._state / "gateway").mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._write(memory)
-            for name, content in files.items():
+            for name, content in {STATE: memory.write(), **files}.items():
                 write_atomic(self._state / name, content)
+            self._check()
 
     def command(self) -> tuple[str, ...]:
         """Return how HAProxy is started: in the foreground, one process. Raises HitlessError `no-haproxy`."""
@@ -89,7 +95,9 @@ class HaproxyGateway:
         self._known(routing.service)
         row = words.row(routing, self._fence.epoch)
         order = f"set map {ROUTING_MAP} {routing.service} {row}"
-        await self._change(lambda memory: memory.routed(routing), (ROUTING_MAP,), (order,))
+        await self._change(
+            lambda memory: memory.routed(routing), lambda config: {ROUTING_MAP: config.routing_map()}, (order,)
+        )
 
     async def admit(self, instance: InstanceId, port: int) -> None:
         """Send requests to an instance from now on."""
@@ -111,16 +119,16 @@ class HaproxyGateway:
 
     async def connections(self, service: str) -> Mapping[InstanceId, int]:
         """Count what each instance of a service has in flight; those with nothing may be left out."""
-        counters = await self._counters()
-        return {each: count for each, count in counters.in_flight.items() if each.service == service}
+        self._known(service)
+        return (await self._counters(*(f"show stat {words.backend(service, slot)} 4 -1" for slot in SLOTS))).in_flight
 
     async def requests_in_flight(self) -> int:
         """Count what all services together have in flight."""
-        return sum((await self._counters()).in_flight.values())
+        return sum((await self._counters("show stat")).in_flight.values())
 
     async def request_counts(self) -> Mapping[str, tuple[int, int]]:
         """Return, per service, the requests since HAProxy was started and how many of them were answered by a 5xx."""
-        return (await self._counters()).requests
+        return (await self._counters("show stat")).requests
 
     async def dropped_logs(self) -> int:
         """Count the records since HAProxy was started that the recorder did not get."""
@@ -138,22 +146,35 @@ class HaproxyGateway:
 
         await asyncio.to_thread(self._insist, once)
 
+    def _check(self) -> None:
+        checked = subprocess.run(
+            [*self.command(), "-c"], check=False, capture_output=True, text=True, timeout=CHECK_WITHIN_S
+        )
+        if checked.returncode != 0:
+            alerts = [line.partition(" : ")[2] for line in checked.stderr.splitlines() if line.startswith("[ALERT]")]
+            raise InvalidInput("gateway-config", f"HAProxy refuses its configuration: {' '.join(alerts[:2])}")
+
     async def _place(self, instance: InstanceId, place: Place | None) -> None:
         self._known(instance.service)
-        await self._change(lambda memory: memory.placed(instance, place), (CONFIG,), orders_for(instance, place))
+        await self._change(
+            lambda memory: memory.placed(instance, place),
+            lambda config: {CONFIG: config.text()},
+            orders_for(instance, place),
+        )
 
     async def _change(
-        self, change: Callable[[Memory], Memory], files: tuple[str, ...], orders: tuple[str, ...]
+        self,
+        change: Callable[[Memory], Memory],
+        files: Callable[[GatewayConfig], Mapping[str, str]],
+        orders: tuple[str, ...],
     ) -> None:
         """Write down, then tell HAProxy; again from the start, with the fence asked anew, while HAProxy is away."""
 
         def once() -> None:
             with self._at_work, self._fence.hold():
-                memory = change(self._read())
-                content = self._config(memory).files()
-                self._write(memory)
-                for name in files:
-                    write_atomic(self._state / name, content[name])
+                memory = self._stamped(change(self._read()))
+                for name, content in {STATE: memory.write(), **files(self._config(memory))}.items():
+                    write_atomic(self._state / name, content)
                 self._api.set(*orders)
 
         await asyncio.to_thread(self._insist, once)
@@ -169,8 +190,8 @@ class HaproxyGateway:
                     raise HitlessError("gateway-down", text, "see: hitless logs gateway") from None
                 time.sleep(ASK_AGAIN_S)
 
-    async def _counters(self) -> Counters:
-        return read_counters(await asyncio.to_thread(self._insist, lambda: self._api.ask("show stat")[0]))
+    async def _counters(self, *questions: str) -> Counters:
+        return read_counters(await asyncio.to_thread(self._insist, lambda: self._api.ask(*questions)))
 
     def _known(self, service: str) -> None:
         if service not in self._system.services:
@@ -184,13 +205,11 @@ class HaproxyGateway:
             recorder_port=self._recorder_port,
             sockets="run" if inside else str(self._sockets),
             folder=str(self._folder),
-            groups=read_groups(self._system, self._folder),
         )
 
     def _read(self) -> Memory:
-        file = self._state / "gateway" / "state.json"
+        file = self._state / STATE
         return Memory.read(file.read_text()) if file.exists() else Memory()
 
-    def _write(self, memory: Memory) -> None:
-        stamped = Memory(routings=memory.routings, places=memory.places, epoch=self._fence.epoch)
-        write_atomic(self._state / "gateway" / "state.json", stamped.write())
+    def _stamped(self, memory: Memory) -> Memory:
+        return replace(memory, epoch=self._fence.epoch)

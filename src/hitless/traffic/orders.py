@@ -8,7 +8,7 @@ from hitless.traffic.config import NO_PORT, ROUTING_MAP
 from hitless.traffic.memory import Memory
 from hitless.traffic.ports import Place
 
-_MAINTENANCE, _DRAIN = 0x01 | 0x04, 0x08  # srv_admin_state: forced or configured maintenance; forced drain
+_MAINTENANCE, _DRAIN = 0x01, 0x08  # srv_admin_state: what was forced at run time, or by `disabled` at the start
 
 
 def orders_for(instance: InstanceId, place: Place | None) -> tuple[str, ...]:
