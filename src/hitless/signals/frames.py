@@ -7,46 +7,39 @@ _DIGITS = len(str(MESSAGE_LIMIT))
 _DROPPED = re.compile(rb"(?:^|[ >])(\d{1,12}) events? (?:were )?dropped\s*$")
 
 
-class BrokenStream(ValueError):
-    """The stream cannot be cut any further: where the next message begins is not known."""
-
-
 class Frames:
     """One stream, fed in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
+        self.broken = False  # where the next message begins is not known: the stream must be given up
 
     @property
-    def in_midst(self) -> bool:
-        """Whether the stream stands inside a message."""
-        return bool(self._rest)
+    def whole(self) -> bool:
+        """Whether all that was fed has been cut into messages."""
+        return not self._rest and not self.broken
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the messages that are complete now. Raises BrokenStream, after which the stream must be given up."""
-        if self._rest:
-            data = self._rest + data
-        messages, position = [], 0
-        while True:
+        """Return the messages that are complete now; none any more once the stream is broken."""
+        data = self._rest + data if self._rest else data
+        messages: list[bytes] = []
+        position = 0
+        while not self.broken:
             space = data.find(b" ", position, position + _DIGITS + 1)
             if space < 0:
-                if len(data) - position > _DIGITS:
-                    raise BrokenStream(f"{data[position : position + 20]!r} begins no message")
+                self.broken = len(data) - position > _DIGITS
                 break
-            begin = space + 1
-            end = begin + _length(data[position:space])
+            length = data[position:space]
+            if not length.isdigit() or int(length) > MESSAGE_LIMIT:
+                self.broken = True
+                break
+            end = space + 1 + int(length)
             if end > len(data):
                 break
-            messages.append(data[begin:end])
+            messages.append(data[space + 1 : end])
             position = end
-        self._rest = data[position:]
+        self._rest = b"" if self.broken else data[position:]
         return messages
-
-
-def _length(digits: bytes) -> int:
-    if not digits.isdigit() or int(digits) > MESSAGE_LIMIT:
-        raise BrokenStream(f"{digits!r} is no length of a message")
-    return int(digits)
 
 
 def announced_loss(message: bytes) -> int:

