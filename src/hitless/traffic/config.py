@@ -20,6 +20,7 @@ GROUPS_MAP = "gateway/groups.map"
 CONFIG = "gateway/haproxy.cfg"
 
 SLOTS: tuple[Slot, ...] = ("a", "b")
+BOUNDS_FIRST_BYTE = (2, 8)  # before it, a response that is waited for is never asked for again
 NO_ROW = "-"  # of a service that nobody was sent to yet: names no backend
 NO_PORT = 1  # of a place where nobody stands; it is under maintenance, nothing is ever sent there
 COOKIE = "hitless-user"
@@ -45,6 +46,7 @@ class GatewayConfig:
     recorder_port: int
     sockets: str = "run"  # folder of the unix sockets: relative to the state folder, or absolute
     folder: str = "."  # of the system file
+    version: tuple[int, ...] = BOUNDS_FIRST_BYTE  # of the HAProxy that will read it
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> users; only the map of groups asks
 
     def files(self) -> dict[str, str]:
@@ -215,6 +217,7 @@ class GatewayConfig:
     def _cohort(self) -> Iterator[str]:
         yield from _TRACE
         yield from _RETRY
+        yield "http-request set-var(txn.begun) date(0,ms)"
         yield f"http-request set-var(txn.row) var(txn.service),map_str({ROUTING_MAP})"
         yield "http-request set-var(txn.salt) var(txn.row),field(4,|)"
         yield "http-request set-var(txn.share) var(txn.row),field(3,|)"
@@ -237,8 +240,7 @@ class GatewayConfig:
             "option httpchk",
             f"http-check send meth GET uri {words.path(service.ready)} ver HTTP/1.1 hdr host {words.service(name)}",
             "http-check expect status 200",
-            *_first_byte(service.timeout),
-            f"timeout server {words.milliseconds(service.idle)}",
+            *(_first_byte(service) if self.version >= BOUNDS_FIRST_BYTE else _first_byte_of_old(service)),
             f"timeout tunnel {words.milliseconds(service.idle)}",
             "retry-on conn-failure empty-response junk-response 503",
             f"default-server maxconn {PLACE_REQUESTS} {_WATCH}",
@@ -342,19 +344,30 @@ _BUCKET = (
 )
 
 
-def _first_byte(bound_s: float) -> tuple[str, ...]:
+def _first_byte(service: Service) -> tuple[str, ...]:
     """Bound the time to the first byte of an answer, and only that: HAProxy's own bound would also end silent streams.
 
-    The time runs from the connection on, so a long upload is left out. A request that is repeated finds itself late
-    at once.
+    The time runs from the connection on, so a long upload is left out. A request that is repeated because it was late
+    finds itself late at once. The rules are also asked when the instance hangs up, hence the look at the clock.
     """
+    bound = words.milliseconds(service.timeout)
     return (
-        f"tcp-response inspect-delay {words.milliseconds(bound_s)}",
+        f"timeout server {words.milliseconds(service.idle)}",
+        f"tcp-response inspect-delay {bound}",
         "tcp-response content close if { var(txn.late) -m found }",
         "tcp-response content accept if { status -m found } or { var(txn.upload) -m found }",
-        "tcp-response content set-var(txn.late) bool(true)",
-        "tcp-response content close",
+        f"tcp-response content set-var(txn.late) bool(true) if {{ date(0,ms),sub(txn.begun) ge {bound[:-2]} }}",
+        "tcp-response content close if { var(txn.late) -m found }",
         'http-after-response set-status 504 reason "Gateway Timeout" if { var(txn.late) -m found }',
+    )
+
+
+def _first_byte_of_old(service: Service) -> tuple[str, ...]:
+    """Do nearly the same where waiting for an answer ends retries: streams are known by what the client accepts."""
+    idle = words.milliseconds(service.idle)
+    return (
+        f"timeout server {words.milliseconds(service.timeout)}",
+        f"http-request set-timeout server {idle} if {{ req.hdr(accept) -m sub text/event-stream }}",
     )
 
 

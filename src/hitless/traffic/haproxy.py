@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from hitless.kit.files import socket_folder, write_atomic
 from hitless.plan.instances import InstanceId
 from hitless.plan.system import System
 from hitless.traffic import words
-from hitless.traffic.binary import find_haproxy
+from hitless.traffic.binary import find_haproxy, version_of
 from hitless.traffic.config import CONFIG, ROUTING_MAP, SLOTS, GatewayConfig
 from hitless.traffic.counters import Counters, read_counters, read_info
 from hitless.traffic.groups import read_groups
@@ -68,7 +69,7 @@ class HaproxyGateway:
 
     def command(self) -> tuple[str, ...]:
         """Return how HAProxy is started: in the foreground, one process. Raises HitlessError `no-haproxy`."""
-        return (str(find_haproxy()), "-C", str(self._state), "-db", "-f", CONFIG)
+        return (str(self._haproxy[0]), "-C", str(self._state), "-db", "-f", CONFIG)
 
     async def until_alive(self, bound_s: float = 10.0) -> None:
         """Wait until HAProxy answers. Raises HitlessError `gateway-down`."""
@@ -205,7 +206,13 @@ class HaproxyGateway:
             recorder_port=self._recorder_port,
             sockets="run" if inside else str(self._sockets),
             folder=str(self._folder),
+            version=self._haproxy[1],
         )
+
+    @cached_property
+    def _haproxy(self) -> tuple[Path, tuple[int, ...]]:
+        path = find_haproxy()
+        return path, version_of(path)
 
     def _read(self) -> Memory:
         file = self._state / STATE

@@ -295,10 +295,10 @@ async def running(folder: Path, *, user: str = "header:X-User-Id", tls: str = ""
     (state / "run").mkdir(mode=0o700, parents=True)
     text = SYSTEM.format(*ports, user=f', user: "{user}"' if user else "", tls=f", tls: {tls}" if tls else "")
     system = read_system(text, file="hitless.yaml")
-    recorder = Recorder(ports[4])
-    server = await asyncio.start_server(recorder.take, "127.0.0.1", ports[4])
     gateway = HaproxyGateway(state, system, folder, Fence(state, 7), recorder_port=ports[4])
     gateway.write_files()
+    recorder = Recorder(ports[4])
+    server = await asyncio.start_server(recorder.take, "127.0.0.1", ports[4])
     world = World(gateway, state, system, recorder, *ports[:3], log=folder / "haproxy.log")
     try:
         await world.start()
