@@ -54,7 +54,7 @@ class Record(NamedTuple):
             return True
         if self.status == 101 and self.termination in _CLOSED_IN_DATA:
             return False
-        return self.termination[0] in _SERVERS_FAULT and not 400 <= self.status < 500
+        return self.termination[:1] in _SERVERS_FAULT and not 400 <= self.status < 500
 
 
 def parse(line: bytes) -> Record | None:
