@@ -4,34 +4,22 @@ Nothing here is changed by a reload: every place that an instance can ever take 
 version is one row of a map. HAProxy runs inside the state folder, so all of our own paths are relative.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hitless.plan.instances import INSTANCES_LIMIT, InstanceId, Slot
 from hitless.plan.system import Service, System
-from hitless.traffic import words
+from hitless.traffic import listeners, words
+from hitless.traffic.layout import CONFIG, GROUPS_MAP, NO_PORT, NO_ROW, ROUTES_MAP, ROUTING_MAP, SERVICES_MAP, SLOTS
+from hitless.traffic.listeners import REQUEST_S
 from hitless.traffic.memory import Memory
-from hitless.traffic.record import LOG_FORMAT
 
-ROUTING_MAP = "gateway/routing.map"
-ROUTES_MAP = "gateway/routes.map"
-SERVICES_MAP = "gateway/services.map"
-GROUPS_MAP = "gateway/groups.map"
-CONFIG = "gateway/haproxy.cfg"
-
-SLOTS: tuple[Slot, ...] = ("a", "b")
 BOUNDS_FIRST_BYTE = (2, 8)  # before it, a response that is waited for is never asked for again
-NO_ROW = "-"  # of a service that nobody was sent to yet: names no backend
-NO_PORT = 1  # of a place where nobody stands; it is under maintenance, nothing is ever sent there
-COOKIE = "hitless-user"
-COOKIE_AGE_S = 365 * 86400
 PLACE_REQUESTS = 2000  # at once, of one instance; what comes beyond waits in the queue
 QUEUE_S = 5.0
 CONNECT_S = 1.0
-REQUEST_S = 30.0  # for a client to send its request
 KEEP_ALIVE_S = 10.0  # of a silent client connection; also how long a stop waits for it
-RETRIES = 2
-BUFFERED = 15_000  # bytes of a body that fit into HAProxy's buffer beside the headers
+RETRIES = 3  # a second apart at the same instance, which is then back
 RING_BYTES = 32 << 20  # of records that wait for the recorder
 DESCRIPTORS = 40_000
 LONGEST_STOP_S = 86_400.0
@@ -85,7 +73,8 @@ class GatewayConfig:
 
     def text(self) -> str:
         """Return haproxy.cfg."""
-        blocks = [self._global(), self._ring(), self._defaults(), self._public(), self._internal()]
+        blocks = [self._global(), self._ring(), self._defaults(), listeners.public(self.system, self.folder)]
+        blocks.append(listeners.internal(self.system))
         blocks += [
             self._backend(name, service, slot) for name, service in self.system.services.items() for slot in SLOTS
         ]
@@ -132,105 +121,6 @@ class GatewayConfig:
             f"retries {RETRIES}",
             "option redispatch 1",
         ]
-
-    def _public(self) -> list[str]:
-        tls = self.system.gateway.tls
-        bind = f"bind {words.address(self.system.gateway.listen)}"
-        if tls is not None:
-            crt = tls if tls.startswith("/") else f"{self.folder}/{tls}"
-            bind += f" ssl crt {words.file(crt)} alpn h2,http/1.1"
-        return [
-            "frontend public",
-            bind,
-            *_LOG,
-            *self._public_service(),
-            _not_found("no-route", "no service answers this path"),
-            *self._forwarded("https" if tls is not None else "http"),
-            *self._user_of_client(),
-            *_BAGGAGE,
-            *self._cohort(),
-        ]
-
-    def _internal(self) -> list[str]:
-        return [
-            "frontend internal",
-            f"bind {words.address(self.system.gateway.internal)}",
-            *_LOG,
-            f"http-request set-var(txn.service) path,field(2,/),map_str({SERVICES_MAP})",
-            _not_found("no-service", "no service has this name"),
-            'http-request set-path "/%[path,field(3,/,0)]"',
-            "http-request set-var(txn.user) req.fhdr(x-hitless-user)",
-            _USER_OF_BAGGAGE,
-            *self._user_of_caller(),
-            *self._cohort(),
-        ]
-
-    def _public_service(self) -> Iterator[str]:
-        hosts = any(words.route(each.route)[0] for each in self.system.services.values() if each.route is not None)
-        any_host = f"path,concat(/),map_beg({ROUTES_MAP})"
-        if hosts:
-            yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
-            yield "http-request set-var(txn.path) path"
-            yield f"http-request set-var(txn.service) var(txn.host),concat(,txn.path,/),map_beg({ROUTES_MAP})"
-            yield f"http-request set-var(txn.service) {any_host} unless {{ var(txn.service) -m found }}"
-        else:
-            yield f"http-request set-var(txn.service) {any_host}"
-
-    def _forwarded(self, protocol: str) -> Iterator[str]:
-        """Say who asked, and what; from those who are not trusted nothing is believed."""
-        trusted = " ".join(words.network(each) for each in self.system.gateway.trusted_proxies)
-        if not trusted:
-            yield "http-request del-header forwarded"
-            yield "http-request set-header x-forwarded-for %[src]"
-            yield f"http-request set-header x-forwarded-proto {protocol}"
-            yield "http-request set-header x-forwarded-host %[req.hdr(host)]"
-            return
-        yield f"acl trusted src {trusted}"
-        for name in ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"):
-            yield f"http-request del-header {name} unless trusted"
-        yield "http-request add-header x-forwarded-for %[src]"
-        yield f"http-request set-header x-forwarded-proto {protocol} unless {{ req.hdr(x-forwarded-proto) -m found }}"
-        yield (
-            "http-request set-header x-forwarded-host %[req.hdr(host)] unless { req.hdr(x-forwarded-host) -m found }"
-        )
-
-    def _user_of_client(self) -> Iterator[str]:
-        source = self.system.gateway.user
-        if source is not None:
-            yield f"http-request set-var(txn.user) {_fetch(source)}"
-        else:
-            fresh = f"unless {_HAS_USER}"
-            yield f"http-request set-var(txn.user) req.cook({COOKIE})"
-            yield f"http-request set-var(txn.fresh) uuid() {fresh}"
-            yield "http-request set-var(txn.user) var(txn.fresh) if { var(txn.fresh) -m found }"
-            secure = "; Secure" if self.system.gateway.tls is not None else ""
-            cookie = f"{COOKIE}=%[var(txn.fresh)]; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax{secure}"
-            yield f'http-after-response add-header set-cookie "{cookie}" if {{ var(txn.fresh) -m found }}'
-        yield "http-request del-header x-hitless-user"
-        yield "http-request del-header x-hitless-bucket"
-
-    def _user_of_caller(self) -> Iterator[str]:
-        fetch = _fetch(self.system.gateway.user or f"cookie:{COOKIE}")
-        yield f"http-request set-var(txn.user) {fetch} unless {_HAS_USER}"
-        yield "http-request del-header x-hitless-bucket"
-
-    def _cohort(self) -> Iterator[str]:
-        yield from _TRACE
-        yield from _RETRY
-        yield "http-request set-var(txn.begun) date(0,ms)"
-        yield f"http-request set-var(txn.row) var(txn.service),map_str({ROUTING_MAP})"
-        yield "http-request set-var(txn.salt) var(txn.row),field(4,|)"
-        yield "http-request set-var(txn.share) var(txn.row),field(3,|)"
-        yield from _BUCKET
-        chosen = "{ var(txn.bucket),sub(txn.share) lt 0 }"
-        if self.system.groups:
-            yield "http-request set-var(txn.group) var(txn.row),field(5,|)"
-            in_group = f"{{ var(txn.group),concat(|,txn.user),map_str({GROUPS_MAP}) -m found }}"
-            chosen = f"{chosen} or {in_group}"
-        yield f"http-request set-var(txn.arm) var(txn.row),field(2,|) if {chosen}"
-        yield "http-request set-var(txn.arm) var(txn.row),field(1,|) unless { var(txn.arm) -m found }"
-        yield "http-request set-var(txn.version) var(txn.arm),field(2,~)"
-        yield "use_backend %[var(txn.arm),field(1,~)]"
 
     def _backend(self, name: str, service: Service, slot: Slot) -> list[str]:
         return [
@@ -296,53 +186,6 @@ class GatewayConfig:
 
 _WATCH = "inter 500ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
 
-_LOG = ("log ring@records format raw local0", f'log-format "{LOG_FORMAT}"')
-
-USER_LENGTH = 200  # bytes; who sends a longer name is nobody
-_HAS_USER = f"{{ var(txn.user) -m len 1:{USER_LENGTH} }}"
-_HAS_BAGGAGE = "{ req.fhdr(baggage) -m found }"
-_OURS = "hitless.user=%[var(txn.user),url_enc]"
-_USER_OF_BAGGAGE = (
-    "http-request set-var(txn.user) \"req.fhdr(baggage),regsub(.*hitless.user=,),field(1,',; '),url_dec\""
-    f" if !{_HAS_USER} {{ req.fhdr(baggage) -m sub hitless.user= }}"
-)
-
-# Ours is the one header, with ours first: OpenTelemetry passes it on, the internal listener reads it.
-_BAGGAGE = (
-    "http-request del-header baggage if { req.fhdr(baggage) -m sub hitless.user }",
-    f'http-request set-header baggage "{_OURS},%[req.fhdr(baggage)]" if {_HAS_USER} {_HAS_BAGGAGE}',
-    f'http-request set-header baggage "{_OURS}" if {_HAS_USER} !{_HAS_BAGGAGE}',
-)
-
-# A trace that came in is kept. A new one is made of one random UUID: 32 hexadecimal digits, 16 of them name the span.
-_NEW_TRACE = "{ var(txn.uuid) -m found }"
-_TRACE_ID = "".join(f"%[var(txn.uuid),bytes({part})]" for part in ("0,8", "9,4", "14,4", "19,4", "24,12"))
-_SPAN_ID = "%[var(txn.uuid),bytes(24,12)]%[var(txn.uuid),bytes(9,4)]"
-_TRACE = (
-    "http-request set-var(txn.trace) req.hdr(traceparent),field(2,-) if { req.hdr(traceparent) -m len 55 }",
-    "http-request set-var(txn.uuid) uuid() unless { var(txn.trace) -m found }",
-    f'http-request set-var-fmt(txn.trace) "{_TRACE_ID}" if {_NEW_TRACE}',
-    f'http-request set-header traceparent "00-%[var(txn.trace)]-{_SPAN_ID}-01" if {_NEW_TRACE}',
-)
-
-# Repeated is only what may be done twice and lies whole in the buffer. Connecting again is always safe.
-_NOT_LARGE = f"{{ req.hdr_val(content-length) lt {BUFFERED} }}"
-_SMALL = f"{_NOT_LARGE} {{ req.hdr_val(content-length) gt 0 }}"
-_RETRY = (
-    "acl idempotent method GET HEAD OPTIONS PUT DELETE TRACE",
-    "acl keyed req.hdr(idempotency-key) -m found",
-    "http-request disable-l7-retry if !idempotent !keyed",
-    f"http-request wait-for-body time {REQUEST_S:g}s if {_SMALL} idempotent or {_SMALL} keyed",
-    f"http-request set-var(txn.upload) bool(true) if !METH_GET !METH_HEAD !{_NOT_LARGE}",
-)
-
-_HAS_BUCKET = "{ var(txn.bucket) -m found }"
-_BUCKET = (
-    f"http-request set-var(txn.bucket) var(txn.user),concat(,txn.salt),crc32,mod(10000) if {_HAS_USER}",
-    f"http-request set-header x-hitless-user %[var(txn.user)] if {_HAS_BUCKET}",
-    f"http-request set-header x-hitless-bucket %[var(txn.bucket)] if {_HAS_BUCKET}",
-)
-
 
 def _first_byte(service: Service) -> tuple[str, ...]:
     """Bound the time to the first byte of an answer, and only that: HAProxy's own bound would also end silent streams.
@@ -368,18 +211,4 @@ def _first_byte_of_old(service: Service) -> tuple[str, ...]:
     return (
         f"timeout server {words.milliseconds(service.timeout)}",
         f"http-request set-timeout server {idle} if {{ req.hdr(accept) -m sub text/event-stream }}",
-    )
-
-
-def _fetch(source: str) -> str:
-    """Return where the user of a client stands: `header:NAME` or `cookie:NAME`."""
-    kind, _, name = source.partition(":")
-    return f"req.cook({words.header(name)})" if kind == "cookie" else f"req.fhdr({words.header(name)})"
-
-
-def _not_found(code: str, text: str) -> str:
-    said = f'{{"code": "{code}", "text": "{text}"}}'
-    return (
-        f"http-request return status 404 content-type application/json string '{said}'"
-        " unless { var(txn.service) -m found }"
     )

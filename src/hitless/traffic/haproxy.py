@@ -18,16 +18,16 @@ from hitless.plan.instances import InstanceId
 from hitless.plan.system import System
 from hitless.traffic import words
 from hitless.traffic.binary import find_haproxy, version_of
-from hitless.traffic.config import CONFIG, ROUTING_MAP, SLOTS, GatewayConfig
+from hitless.traffic.config import GatewayConfig
 from hitless.traffic.counters import Counters, read_counters, read_info
 from hitless.traffic.groups import read_groups
+from hitless.traffic.layout import CONFIG, ROUTING_MAP, SLOTS, STATE
 from hitless.traffic.memory import Memory
 from hitless.traffic.orders import orders_for, orders_for_all
 from hitless.traffic.ports import Place
 from hitless.traffic.runtime_api import RuntimeApi, Unreachable
 from hitless.traffic.steps import Routing
 
-STATE = "gateway/state.json"
 CHECK_WITHIN_S = 10.0
 BACK_WITHIN_S = 5.0  # for a HAProxy that is being restarted
 ASK_AGAIN_S = 0.02

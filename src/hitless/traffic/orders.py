@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hitless.plan.instances import InstanceId
 from hitless.traffic import words
-from hitless.traffic.config import NO_PORT, ROUTING_MAP
+from hitless.traffic.layout import NO_PORT, ROUTING_MAP
 from hitless.traffic.memory import Memory
 from hitless.traffic.ports import Place
 
