@@ -132,7 +132,7 @@ class HaproxyGateway:
         return (await self._counters("show stat")).requests
 
     async def dropped_logs(self) -> int:
-        """Count the records since HAProxy was started that the recorder did not get."""
+        """Count the records since HAProxy was started that did not get into the ring (what it loses it says itself)."""
         info = await asyncio.to_thread(self._insist, lambda: self._api.ask("show info")[0])
         return int(read_info(info).get("DroppedLogs", 0))
 

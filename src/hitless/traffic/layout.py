@@ -1,4 +1,4 @@
-"""Names that the gateway's files and HAProxy share. Paths are relative to the state folder, where HAProxy runs. Pure."""
+"""Names that the gateway's files and HAProxy share; paths are below the state folder, where HAProxy runs. Pure."""
 
 from hitless.plan.instances import Slot
 

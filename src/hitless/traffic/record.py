@@ -4,7 +4,6 @@ Fields stand in one line between tabs. A field that a client can influence comes
 nothing. Times are whole milliseconds, as HAProxy measures them; -1 where a request did not get that far.
 """
 
-import re
 from typing import Literal, NamedTuple
 
 from hitless.plan.instances import Slot
@@ -18,7 +17,6 @@ LOG_FORMAT = (
 ).replace(" ", "\t")
 FIELDS = LOG_FORMAT.count("\t") + 1
 
-_DROPPED = re.compile(rb"(\d+) events? (?:were )?dropped")
 _SERVERS_FAULT = frozenset("SsRIDKUP")  # first letter of HAProxy's termination state; small letters are time-outs
 _CLOSED_IN_DATA = frozenset(("SD", "sD"))
 
@@ -88,9 +86,3 @@ def parse(line: bytes) -> Record | None:
         )
     except ValueError:
         return None
-
-
-def dropped(line: bytes) -> int:
-    """Return how many records HAProxy says in this line that it could not hand over; 0 for any other line."""
-    match = _DROPPED.search(line) if b"dropped" in line else None
-    return int(match[1]) if match else 0

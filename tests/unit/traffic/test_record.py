@@ -110,15 +110,9 @@ def test_a_tab_from_a_client_shifts_nothing():
 @given(st.binary(max_size=400))
 def test_nothing_makes_the_parser_fail(junk):
     record.parse(junk)
-    assert record.dropped(junk) >= 0
 
 
 @given(st.sampled_from(list(FIELDS)), st.text(max_size=20))
 def test_a_broken_field_makes_a_line_unreadable_or_harmless(name, text):
     found = record.parse(line(**{name: text}))
     assert found is None or isinstance(found.failed, bool)
-
-
-def test_haproxy_says_how_many_records_it_dropped():
-    assert record.dropped(b"12 events dropped.") == 12
-    assert record.dropped(line()) == 0
