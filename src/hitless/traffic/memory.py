@@ -31,7 +31,11 @@ class Memory:
             }
             return cls(routings=routings, places=places, epoch=int(plain["epoch"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HitlessError("gateway-state-broken", f"the gateway's state cannot be read: {error!r}") from None
+            text, hint = (
+                f"the gateway's state cannot be read: {error!r}",
+                "move gateway/state.json away, then: hitless up",
+            )
+            raise HitlessError("gateway-state-broken", text, hint) from None
 
     def write(self) -> str:
         """Write it as JSON."""

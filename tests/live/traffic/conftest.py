@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from hitless.kit.fence import Fence
+from hitless.kit.files import socket_folder
 from hitless.plan.instances import InstanceId
 from hitless.plan.system import System, read_system
 from hitless.traffic import record
@@ -131,7 +132,9 @@ class Instance:
     async def one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split()
-        headers = dict(line.lower().split(": ", 1) if ": " in line else (line, "") for line in head[1:] if line)
+        headers: dict[str, str] = {}
+        for name, value in (line.lower().split(": ", 1) for line in head[1:] if ": " in line):
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         if path == "/ready":
             writer.write(f"HTTP/1.1 {self.ready} x\r\ncontent-length: 0\r\n\r\n".encode())
@@ -260,7 +263,7 @@ ROUTING = Routing(service="orders", baseline="a", version_a="1.0", version_b="1.
 
 SYSTEM = """
 system: shop
-gateway: {{ listen: "127.0.0.1:{0}", internal: "127.0.0.1:{1}"{user}{tls} }}
+gateway: {{ listen: "127.0.0.1:{0}", internal: "127.0.0.1:{1}"{more} }}
 control: {{ listen: "127.0.0.1:{2}", grpc: "127.0.0.1:{3}" }}
 groups: {{ staff: {{ users: [ann], file: staff.txt }} }}
 services:
@@ -289,17 +292,21 @@ def folder() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, user: str = "header:X-User-Id", tls: str = "") -> AsyncIterator[World]:
+async def running(
+    folder: Path, *, user: str = "header:X-User-Id", gateway: str = "", deep: str = ""
+) -> AsyncIterator[World]:
     ports = [free_port() for _ in range(5)]
-    state = folder / "state"
+    state = folder / deep / "state"
     (state / "run").mkdir(mode=0o700, parents=True)
-    text = SYSTEM.format(*ports, user=f', user: "{user}"' if user else "", tls=f", tls: {tls}" if tls else "")
+    socket_folder(state).mkdir(mode=0o700, exist_ok=True)
+    more = "".join(f", {each}" for each in (f'user: "{user}"' if user else "", gateway) if each)
+    text = SYSTEM.format(*ports, more=more)
     system = read_system(text, file="hitless.yaml")
-    gateway = HaproxyGateway(state, system, folder, Fence(state, 7), recorder_port=ports[4])
-    gateway.write_files()
+    port = HaproxyGateway(state, system, folder, Fence(state, 7), recorder_port=ports[4])
+    port.write_files()
     recorder = Recorder(ports[4])
     server = await asyncio.start_server(recorder.take, "127.0.0.1", ports[4])
-    world = World(gateway, state, system, recorder, *ports[:3], log=folder / "haproxy.log")
+    world = World(port, state, system, recorder, *ports[:3], log=folder / "haproxy.log")
     try:
         await world.start()
         yield world

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -343,13 +344,71 @@ async def test_control_requests_reach_their_process(world):
         server.close()
 
 
+async def test_a_stopped_gateway_lets_what_is_in_flight_end_and_takes_nothing_new(world):
+    instance = await world.instance("orders-a1")
+    await world.gateway.route(ALL_A)
+    async with world.connected(world.public) as stream:
+        await stream.send("/orders/stream")
+        assert await stream.head()
+        world.process.send_signal(world.gateway.stop_signal)
+        await world.until(lambda: refused(world))
+        assert world.process.poll() is None
+        assert await stream.chunk() == b"first"
+        instance.go_on.set()
+        assert (await stream.chunk(), await stream.chunk()) == (b"last", b"")
+    await world.until(lambda: world.process.poll() == 0)
+
+
+async def refused(world) -> bool:
+    try:
+        await world.get()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+    return False
+
+
+async def test_what_a_trusted_proxy_says_is_kept(run):
+    async with run(gateway="trusted_proxies: [127.0.0.0/8]") as world:
+        await serve(world, "web")
+        said = {"x-forwarded-for": "1.2.3.4", "x-forwarded-proto": "https", "x-forwarded-host": "shop.example"}
+        seen = (await world.ask("/", headers=said)).seen["headers"]
+        assert seen["x-forwarded-for"] == "1.2.3.4, 127.0.0.1"
+        assert (seen["x-forwarded-proto"], seen["x-forwarded-host"]) == ("https", "shop.example")
+        seen = (await world.ask("/")).seen["headers"]
+        assert (seen["x-forwarded-for"], seen["x-forwarded-proto"]) == ("127.0.0.1", "http")
+
+
+async def test_grpc_is_passed_on_as_it_is(world):
+    async def echo(reader, writer):
+        writer.write(await reader.read(100))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(echo, world.state / "run" / "flags-grpc.sock")
+    grpc = int(world.system.control.grpc.rpartition(":")[2])
+    async with world.connected(grpc) as client:
+        client.writer.write(b"PRI * HTTP/2.0")
+        assert await client.reader.read(100) == b"PRI * HTTP/2.0"
+    server.close()
+
+
+async def test_a_deep_state_folder_has_its_sockets_elsewhere(run):
+    async with run(deep="d" * 90) as world:
+        assert len(str(world.gateway._api.path)) < 100
+        await serve(world, "web")
+        assert (await world.get("/")).by == "web-a1"
+        shutil.rmtree(world.gateway._api.path.parent)
+
+
 async def test_tls_and_http2_in_front(run, folder):
     (folder / "certs").mkdir()
     pem = folder / "certs" / "shop.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=shop.example"]
     subprocess.run([*made, "-keyout", str(pem), "-out", str(folder / "c")], check=True, capture_output=True)
     pem.write_text(pem.read_text() + (folder / "c").read_text())
-    async with run(tls="certs/", user="") as world:
+    async with run(gateway="tls: certs/", user="") as world:
         await world.instance("web-a1")
         await world.gateway.route(Routing(service="web", baseline="a", version_a="1.0"))
         command = ["curl", "-sk", "-w", "%{http_version} %{http_code}", "-D", "-", f"https://127.0.0.1:{world.public}/"]
@@ -378,7 +437,7 @@ async def test_bad_words_are_refused_and_change_nothing(world):
 
 async def test_what_haproxy_refuses_is_said_before_it_is_started(run, folder):
     with pytest.raises(InvalidInput, match="nowhere"):
-        await run(tls="nowhere/").__aenter__()
+        await run(gateway="tls: nowhere/").__aenter__()
 
 
 async def test_a_service_that_left_the_file_is_forgotten(world, folder):
