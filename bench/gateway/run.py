@@ -47,7 +47,7 @@ services:
 # What is left out of the whole configuration, as patterns of lines.
 FEATURES = {
     "record of each request": (r"log ring@", "log-format"),
-    "trace id": (r"txn\.trace", r"txn\.uuid"),
+    "trace id": (r"txn\.trace",),
     "user in baggage": (r"baggage",),
     "X-Forwarded-*": (r"x-forwarded", r"forwarded"),
     "retries where safe": (r"retry-on", r"disable-l7-retry", r"wait-for-body", r"acl idempotent", r"acl keyed"),

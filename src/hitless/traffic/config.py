@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hitless.plan.instances import INSTANCES_LIMIT, InstanceId, Slot
 from hitless.plan.system import Service, System
 from hitless.traffic import listeners, words
-from hitless.traffic.layout import CONFIG, GROUPS_MAP, NO_PORT, NO_ROW, ROUTES_MAP, ROUTING_MAP, SERVICES_MAP, SLOTS
+from hitless.traffic.layout import CONFIG, GROUPS_MAP, NO_PORT, NO_ROW, ROUTES_MAP, ROUTING_MAP, SLOTS
 from hitless.traffic.listeners import REQUEST_S
 from hitless.traffic.memory import Memory
 
@@ -43,13 +43,8 @@ class GatewayConfig:
             CONFIG: self.text(),
             ROUTING_MAP: self.routing_map(),
             ROUTES_MAP: self.routes_map(),
-            SERVICES_MAP: self.services_map(),
             GROUPS_MAP: self.groups_map(),
         }
-
-    def services_map(self) -> str:
-        """Return the services that the internal listener knows."""
-        return "".join(f"{words.service(name)} {name}\n" for name in self.system.services)
 
     def routing_map(self) -> str:
         """Return who meets which version: a row for each service."""

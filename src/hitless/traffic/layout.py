@@ -6,7 +6,6 @@ STATE = "gateway/state.json"
 CONFIG = "gateway/haproxy.cfg"
 ROUTING_MAP = "gateway/routing.map"
 ROUTES_MAP = "gateway/routes.map"
-SERVICES_MAP = "gateway/services.map"
 GROUPS_MAP = "gateway/groups.map"
 
 SLOTS: tuple[Slot, ...] = ("a", "b")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hitless.plan.system import System
 from hitless.traffic import words
-from hitless.traffic.layout import GROUPS_MAP, ROUTES_MAP, ROUTING_MAP, SERVICES_MAP
+from hitless.traffic.layout import GROUPS_MAP, ROUTES_MAP, ROUTING_MAP
 from hitless.traffic.record import LOG_FORMAT
 
 COOKIE = "hitless-user"
@@ -24,11 +24,13 @@ def public(system: System, folder: str) -> list[str]:
         "frontend public",
         bind,
         *_LOG,
-        *_public_service(system),
-        _not_found("no-route", "no service answers this path"),
         *_forwarded(system, "https" if tls is not None else "http"),
         *_user_of_client(system),
         *_BAGGAGE,
+        *_TRACE,
+        *_RETRY,
+        *_row_of_route(system),
+        _not_found("no-route", "no service answers this path"),
         *_cohort(system),
     ]
 
@@ -39,26 +41,29 @@ def internal(system: System) -> list[str]:
         "frontend internal",
         f"bind {words.address(system.gateway.internal)}",
         *_LOG,
-        f"http-request set-var(txn.service) path,field(2,/),map_str({SERVICES_MAP})",
-        _not_found("no-service", "no service has this name"),
-        'http-request set-path "/%[path,field(3,/,0)]"',
         "http-request set-var(txn.user) req.fhdr(x-hitless-user)",
         _USER_OF_BAGGAGE,
         *_user_of_caller(system),
+        *_TRACE,
+        *_RETRY,
+        f"http-request set-var(txn.row) path,field(2,/),map_str({ROUTING_MAP})",
+        _not_found("no-service", "no service has this name"),
+        'http-request set-path "/%[path,field(3,/,0)]"',
         *_cohort(system),
     ]
 
 
-def _public_service(system: System) -> Iterator[str]:
+def _row_of_route(system: System) -> Iterator[str]:
+    """Find the service by host and path, and the row of its routing, in one go. Nothing may wait after this."""
     hosts = any(words.route(each.route)[0] for each in system.services.values() if each.route is not None)
-    any_host = f"path,concat(/),map_beg({ROUTES_MAP})"
-    if hosts:
-        yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
-        yield "http-request set-var(txn.path) path"
-        yield f"http-request set-var(txn.service) var(txn.host),concat(,txn.path,/),map_beg({ROUTES_MAP})"
-        yield f"http-request set-var(txn.service) {any_host} unless {{ var(txn.service) -m found }}"
-    else:
-        yield f"http-request set-var(txn.service) {any_host}"
+    row = f"map_beg({ROUTES_MAP}),map_str({ROUTING_MAP})"
+    if not hosts:
+        yield f"http-request set-var(txn.row) path,concat(/),{row}"
+        return
+    yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
+    yield "http-request set-var(txn.path) path"
+    yield f"http-request set-var(txn.row) var(txn.host),concat(,txn.path,/),{row}"
+    yield f"http-request set-var(txn.row) path,concat(/),{row} unless {{ var(txn.row) -m found }}"
 
 
 def _forwarded(system: System, protocol: str) -> Iterator[str]:
@@ -101,10 +106,7 @@ def _user_of_caller(system: System) -> Iterator[str]:
 
 
 def _cohort(system: System) -> Iterator[str]:
-    yield from _TRACE
-    yield from _RETRY
     yield "http-request set-var(txn.begun) date(0,ms)"
-    yield f"http-request set-var(txn.row) var(txn.service),map_str({ROUTING_MAP})"
     yield "http-request set-var(txn.salt) var(txn.row),field(4,|)"
     yield "http-request set-var(txn.share) var(txn.row),field(3,|)"
     yield from _BUCKET
@@ -115,7 +117,6 @@ def _cohort(system: System) -> Iterator[str]:
         chosen = f"{chosen} or {in_group}"
     yield f"http-request set-var(txn.arm) var(txn.row),field(2,|) if {chosen}"
     yield "http-request set-var(txn.arm) var(txn.row),field(1,|) unless { var(txn.arm) -m found }"
-    yield "http-request set-var(txn.version) var(txn.arm),field(2,~)"
     yield "use_backend %[var(txn.arm),field(1,~)]"
 
 
@@ -137,15 +138,13 @@ _BAGGAGE = (
     f'http-request set-header baggage "{_OURS}" if {_HAS_USER} !{_HAS_BAGGAGE}',
 )
 
-# A trace that came in is kept. A new one is made of one random UUID: 32 hexadecimal digits, 16 of them name the span.
-_NEW_TRACE = "{ var(txn.uuid) -m found }"
-_TRACE_ID = "".join(f"%[var(txn.uuid),bytes({part})]" for part in ("0,8", "9,4", "14,4", "19,4", "24,12"))
-_SPAN_ID = "%[var(txn.uuid),bytes(24,12)]%[var(txn.uuid),bytes(9,4)]"
+# A trace that came in is kept. A new one is 32 hexadecimal digits of the hash of a random UUID; half of them name its
+# first span.
+_TRACED = "{ req.hdr(traceparent) -m len 55 }"
 _TRACE = (
-    "http-request set-var(txn.trace) req.hdr(traceparent),field(2,-) if { req.hdr(traceparent) -m len 55 }",
-    "http-request set-var(txn.uuid) uuid() unless { var(txn.trace) -m found }",
-    f'http-request set-var-fmt(txn.trace) "{_TRACE_ID}" if {_NEW_TRACE}',
-    f'http-request set-header traceparent "00-%[var(txn.trace)]-{_SPAN_ID}-01" if {_NEW_TRACE}',
+    f"http-request set-var(txn.trace) req.hdr(traceparent),field(2,-) if {_TRACED}",
+    f"http-request set-var(txn.trace) uuid(),sha1,hex,lower,bytes(0,32) unless {_TRACED}",
+    f"http-request set-header traceparent 00-%[var(txn.trace)]-%[var(txn.trace),bytes(16,16)]-01 unless {_TRACED}",
 )
 
 # Repeated is only what may be done twice and lies whole in the buffer. Connecting again is always safe.
@@ -177,5 +176,5 @@ def _not_found(code: str, text: str) -> str:
     said = f'{{"code": "{code}", "text": "{text}"}}'
     return (
         f"http-request return status 404 content-type application/json string '{said}'"
-        " unless { var(txn.service) -m found }"
+        " unless { var(txn.row) -m found }"
     )

@@ -12,7 +12,7 @@ Listener = Literal["public", "internal"]
 
 # %b is SERVICE.SLOT once a version was chosen; %f is the listener; %rc is retries, with a + where the place changed.
 LOG_FORMAT = (
-    "%[date(0,ms)] %b %[var(txn.version)] %[var(txn.bucket)] %[var(txn.user),xxh64]"
+    "%[date(0,ms)] %b %[var(txn.arm),field(2,~)] %[var(txn.bucket)] %[var(txn.user),xxh64]"
     " %ST %rc %TR %Tw %Tc %Tr %Ta %ts %f %HM %[var(txn.trace)]"
 ).replace(" ", "\t")
 FIELDS = LOG_FORMAT.count("\t") + 1

@@ -81,7 +81,6 @@ def test_maps_hold_one_row_each():
     assert files["gateway/routing.map"] == "web -\norders orders.a~1.0|orders.b~1.1|500|r1|-|7\nhidden -\n"
     assert files["gateway/routes.map"] == "/ web\n/orders/ orders\n"
     assert files["gateway/groups.map"] == "staff|ann 1\nstaff|ben 1\n"
-    assert files["gateway/services.map"] == "web web\norders orders\nhidden hidden\n"
 
 
 @pytest.mark.parametrize(
