@@ -160,7 +160,7 @@ class _Source:
         items = self._node(arguments[0], depth, root=root)
         inner = self._hoist(self._node(arguments[1] if len(arguments) > 1 else None, depth, root=False))
         if operator == "reduce":
-            start = self._node(arguments[2] if len(arguments) > 2 else None, depth, root=root)
+            start = self._constant(arguments[2] if len(arguments) > 2 else None)  # flagd takes it as it stands
             return f"fold({items}, {inner}, {start})"
         call = f"{_OVER_LISTS[operator]}({items}, {inner})"
         return f"(not {call})" if operator == "none" else call
@@ -196,6 +196,12 @@ class _Source:
                 test = self._name("t")
                 asked = f"({test} := {values[0]}).__class__ is str"
                 return f"({test} == {values[1]} if {asked} else equals({test}, {values[1]}))"
+            case "in", [_, list() as known] if all(isinstance(each, str) for each in known):
+                test = self._name("t")
+                fast = f"{test} in {self._shared(frozenset(known))}"
+                return (
+                    f"({fast} if ({test} := {values[0]}).__class__ is str else {name}({test}, {self._shared(known)}))"
+                )
             case "starts_with" | "ends_with", [_, str()]:
                 test, method = self._name("t"), operator.replace("s_", "s")
                 fast = f"{test}.{method}({values[1]})"

@@ -97,7 +97,7 @@ def _expected(document: str, context: dict[str, Any]) -> tuple[Any, str | None, 
     return answer.value, answer.variant, answer.reason.value, None
 
 
-@settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rule=RULES, context=CONTEXTS)
 def test_every_rule_and_context_gives_what_flagd_core_gives(rule: Any, context: dict[str, Any]) -> None:
     logging.getLogger("openfeature.contrib").disabled = True
