@@ -102,6 +102,7 @@ def _user_of_client(system: System) -> Iterator[str]:
 def _user_of_caller(system: System) -> Iterator[str]:
     fetch = _fetch(system.gateway.user or f"cookie:{COOKIE}")
     yield f"http-request set-var(txn.user) {fetch} unless {_HAS_USER}"
+    yield r"http-request unset-var(txn.user) if { var(txn.user) -m sub \r \n }"  # it was decoded, and becomes a header
     yield "http-request del-header x-hitless-bucket"
 
 

@@ -120,6 +120,19 @@ async def test_baggage_carries_the_user_to_the_next_service(world):
     assert (await world.ask("/orders", port=world.internal)).by == "orders-a1"
 
 
+async def test_a_user_in_baggage_cannot_smuggle_a_header(world):
+    await world.two_versions()
+    for end in ("%0d%0a", "%0a", "%0d"):
+        headers = {"baggage": f"hitless.user=ann{end}x-evil: 1"}
+        answer = await world.ask("/orders", port=world.internal, headers=headers)
+        assert answer.status == 200
+        assert not {"x-evil", "x-hitless-user"} & set(answer.seen["headers"])
+
+
+async def test_a_service_that_nobody_was_sent_to_yet_answers_503(world):
+    assert (await world.get()).status == 503
+
+
 async def test_who_has_no_identity_gets_a_cookie_that_counts_from_the_first_request_on(run):
     async with run(user="") as world:
         await world.two_versions()
