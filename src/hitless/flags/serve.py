@@ -30,8 +30,9 @@ class FlagServer:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
+        self._paths = dict(map(_named, options.set))
         self._seen = self._marks()
-        self._served = Served(read_sets(options.set, options.bucketing))
+        self._served = Served(read_sets(self._paths, options.bucketing))
         self._token = options.token_file.read_text().strip() if options.token_file else ""
 
     async def run(self) -> None:
@@ -58,7 +59,7 @@ class FlagServer:
     def reload(self) -> None:
         """Read the files and serve them. Raises HitlessError and goes on with the last good sets if one is bad."""
         self._seen = self._marks()
-        self._served.replace(read_sets(self._options.set, self._options.bucketing))
+        self._served.replace(read_sets(self._paths, self._options.bucketing))
 
     def _try_reload(self) -> None:
         try:
@@ -74,7 +75,7 @@ class FlagServer:
 
     def _marks(self) -> list[tuple[int, int, int]]:
         marks = []
-        for path in self._options.set:
+        for path in self._paths.values():
             with suppress(FileNotFoundError):
                 found = path.stat()
                 marks.append((found.st_ino, found.st_mtime_ns, found.st_size))
@@ -106,10 +107,15 @@ def describe(listener: socket.socket) -> str:
     return f"unix:{name}" if isinstance(name, str) else f"{name[0]}:{name[1]}"
 
 
+def _named(text: str) -> tuple[str, Path]:
+    name, _, path = text.rpartition("=")
+    return name or path, Path(path)
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m hitless.flags.serve", description="Serve sets of flags.")
-    parser.add_argument("--set", type=Path, action="append", required=True, help="flags.json; several: the later wins")
+    parser.add_argument("--set", action="append", required=True, metavar="[NAME=]FILE", help="several: the later wins")
     parser.add_argument("--listen", required=True, help="OFREP: unix:PATH or HOST:PORT (port 0: any)")
     parser.add_argument("--grpc", default="", help="flagd: unix:PATH or HOST:PORT (port 0: any)")
     parser.add_argument("--bucketing", choices=["v2", "v3"], default="v3")

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +41,8 @@ class Client:
 class Served:
     """Snapshot of the sets, replaced as a whole; every stream waits here for the next one."""
 
-    def __init__(self, sets: Sequence[FlagSet]) -> None:
-        self.sets = tuple(sets)
+    def __init__(self, sets: Mapping[str, FlagSet]) -> None:
+        self.sets = dict(sets)
         self.all = merged(self.sets)
         self.changed_at = time.time()
         self.clients: dict[int, Client] = {}
@@ -50,26 +50,26 @@ class Served:
         self._numbers = itertools.count(1)
         self._news = asyncio.Event()
 
-    def replace(self, sets: Sequence[FlagSet]) -> bool:
+    def replace(self, sets: Mapping[str, FlagSet]) -> bool:
         """Serve other sets from now on; False if they are the same."""
         fresh = merged(sets)
         if fresh.version == self.all.version:
             return False
         self.retired = (self.retired | set(self.all.keys)) - set(fresh.keys)
-        self.sets, self.all, self.changed_at = tuple(sets), fresh, time.time()
+        self.sets, self.all, self.changed_at = dict(sets), fresh, time.time()
         self._news.set()
         self._news = asyncio.Event()
         return True
 
     def selected(self, selector: str) -> FlagSet:
-        """Return the set that a client selects: `flagSetId=NAME`, or nothing for all. Raises InvalidInput."""
+        """Return the set that a client selects: `flagSetId=ID`, a name, or all for nothing. Raises InvalidInput."""
         if not selector:
             return self.all
-        name = selector.removeprefix("flagSetId=")
-        for each in self.sets:
-            if each.metadata.get("flagSetId") == name:
+        asked = selector.removeprefix("flagSetId=").removeprefix("source=")
+        for name, each in self.sets.items():
+            if asked in (each.metadata.get("flagSetId"), name):
                 return each
-        raise InvalidInput("unknown-set", f"there is no set of flags {selector!r}", "select by flagSetId=NAME")
+        raise InvalidInput("unknown-set", f"there is no set of flags {selector!r}", "select by flagSetId=ID")
 
     async def versions(self) -> AsyncIterator[str]:
         """Yield the version now and each later one; a slow reader skips those in between."""
@@ -99,24 +99,24 @@ class Served:
         return tuple(client.name for client in self.clients.values() if client.version != version)
 
 
-def merged(sets: Sequence[FlagSet]) -> FlagSet:
+def merged(sets: Mapping[str, FlagSet]) -> FlagSet:
     """Lay several sets over one another: of two flags of one name, the later set's counts."""
     if len(sets) == 1:
-        return sets[0]
+        return next(iter(sets.values()))
     flags: dict[str, Any] = {}
     evaluators: dict[str, Any] = {}
-    for each in sets:
+    for each in sets.values():
         evaluators |= json.loads(each.text).get("$evaluators") or {}
         for key, flag in each.definitions.items():
             own = flag.get("metadata") or {}
             flags[key] = {**flag, "metadata": {**each.metadata, **own}}
-    bucketing: Bucketing = sets[0].bucketing if sets else "v3"
+    bucketing: Bucketing = next(iter(sets.values())).bucketing if sets else "v3"
     return FlagSet.parse(json.dumps({"flags": flags, "$evaluators": evaluators}), bucketing)
 
 
-def read_sets(paths: Sequence[Path], bucketing: Bucketing) -> list[FlagSet]:
+def read_sets(paths: Mapping[str, Path], bucketing: Bucketing) -> dict[str, FlagSet]:
     """Read set files. Raises HitlessError `set-unreadable` or InvalidInput `flags-invalid`."""
     try:
-        return [FlagSet.parse(path.read_text(encoding="utf-8"), bucketing) for path in paths]
+        return {name: FlagSet.parse(path.read_text(encoding="utf-8"), bucketing) for name, path in paths.items()}
     except (OSError, UnicodeDecodeError) as error:
         raise HitlessError("set-unreadable", f"the set file cannot be read: {error}", "hitless doctor") from None
