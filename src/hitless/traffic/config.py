@@ -179,7 +179,7 @@ class GatewayConfig:
         ]
 
 
-_WATCH = "inter 500ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
+_WATCH = "inter 500ms fastinter 100ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
 
 
 def _first_byte(service: Service) -> tuple[str, ...]:
