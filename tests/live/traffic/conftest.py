@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -241,8 +242,8 @@ class World:
 
     @staticmethod
     @asynccontextmanager
-    async def connected(port: int) -> AsyncIterator[Client]:
-        client = Client(*await asyncio.open_connection("127.0.0.1", port))
+    async def connected(port: int, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+        client = Client(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
         try:
             async with asyncio.timeout(BOUND_S):
                 yield client
