@@ -199,7 +199,7 @@ class Flagd:
     def _resolver(self, kind: str) -> Callable[..., Any]:
         async def resolve(package: str, request: Any, context: Context) -> Any:
             flags = await self._selected(context, "")
-            answer = flags.evaluate(request.flag_key, _plain(request.context))
+            answer = flags.evaluate(request.flag_key, _plain(request.context) | self._served.context)
             if answer.error_code is not None:
                 await context.abort(_STATUS.get(answer.error_code, grpc.StatusCode.INTERNAL), answer.error)
             response = _MESSAGES[f"{package}.Resolve{kind}Response"](reason=answer.reason)
@@ -217,7 +217,7 @@ class Flagd:
         flags = await self._selected(context, "")
         response = _MESSAGES[f"{package}.ResolveAllResponse"]()
         response.metadata.update(dict(flags.metadata))
-        values = _plain(request.context)
+        values = _plain(request.context) | self._served.context
         for key in flags.keys:
             answer = flags.evaluate(key, values)
             if answer.error_code is None and answer.variant is not None:
@@ -241,7 +241,9 @@ class Flagd:
         message = _MESSAGES[f"{package}.SyncFlagsResponse"]
         async for version, client in self._versions(package, context):
             flags = await self._selected(context, request.selector)
-            yield message(flag_configuration=flags.text)
+            sent = message(flag_configuration=flags.text)
+            sent.sync_context.update(self._served.context)
+            yield sent
             client.version = version
 
     async def _fetch_all(self, package: str, request: Any, context: Context) -> Any:
@@ -249,7 +251,9 @@ class Flagd:
         return _MESSAGES[f"{package}.FetchAllFlagsResponse"](flag_configuration=flags.text)
 
     async def _metadata(self, package: str, _request: Any, _context: Context) -> Any:
-        return _MESSAGES[f"{package}.GetMetadataResponse"]()
+        response = _MESSAGES[f"{package}.GetMetadataResponse"]()
+        response.metadata.update(self._served.context)
+        return response
 
     async def _versions(self, package: str, context: Context) -> AsyncIterator[Any]:
         asked = dict(context.invocation_metadata() or ())

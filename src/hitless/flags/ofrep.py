@@ -22,18 +22,18 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def single(flags: FlagSet, key: str, body: bytes) -> Answer:
+def single(flags: FlagSet, key: str, body: bytes, extra: Mapping[str, str]) -> Answer:
     """Answer the evaluation of one flag."""
     context = _context(body)
     if isinstance(context, str):
         return _json({"key": key, "errorCode": _code(context), "errorDetails": context}, 400)
-    answer = flags.evaluate(key, context)
+    answer = flags.evaluate(key, {**context, **extra})
     if answer.error_code is None:
         return Answer(body=_encode(_written(answer)))
     return _json(_written(answer), 404 if answer.error_code == "FLAG_NOT_FOUND" else 400)
 
 
-def bulk(flags: FlagSet, body: bytes, known_etag: str, host: str) -> Answer:
+def bulk(flags: FlagSet, body: bytes, extra: Mapping[str, str], known_etag: str, host: str) -> Answer:
     """Answer the evaluation of all flags; 304 if the client has exactly this answer."""
     context = _context(body)
     if isinstance(context, str):
@@ -43,7 +43,7 @@ def bulk(flags: FlagSet, body: bytes, known_etag: str, host: str) -> Answer:
     where = {"url": f"http://{host}{address}"} if host else {"endpoint": {"requestUri": address}}
     content = _encode(
         {
-            "flags": [_written(flags.evaluate(key, context)) for key in flags.keys],
+            "flags": [_written(flags.evaluate(key, {**context, **extra})) for key in flags.keys],
             "metadata": dict(flags.metadata),
             "eventStreams": [stream | where],
         }

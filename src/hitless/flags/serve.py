@@ -32,7 +32,7 @@ class FlagServer:
         self._options = options
         self._paths = dict(map(_named, options.set))
         self._seen = self._marks()
-        self._served = Served(read_sets(self._paths, options.bucketing))
+        self._served = Served(read_sets(self._paths, options.bucketing), dict(map(_pair, options.context)))
         self._token = options.token_file.read_text().strip() if options.token_file else ""
 
     async def run(self) -> None:
@@ -112,6 +112,11 @@ def _named(text: str) -> tuple[str, Path]:
     return name or path, Path(path)
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m hitless.flags.serve", description="Serve sets of flags.")
@@ -119,6 +124,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--listen", required=True, help="OFREP: unix:PATH or HOST:PORT (port 0: any)")
     parser.add_argument("--grpc", default="", help="flagd: unix:PATH or HOST:PORT (port 0: any)")
     parser.add_argument("--bucketing", choices=["v2", "v3"], default="v3")
+    parser.add_argument("--context", action="append", default=[], metavar="NAME=VALUE", help="added to every context")
     parser.add_argument("--token-file", type=Path, help="clients must send its content as bearer token or X-API-Key")
     return parser.parse_args(arguments)
 

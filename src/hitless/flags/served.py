@@ -41,7 +41,8 @@ class Client:
 class Served:
     """Snapshot of the sets, replaced as a whole; every stream waits here for the next one."""
 
-    def __init__(self, sets: Mapping[str, FlagSet]) -> None:
+    def __init__(self, sets: Mapping[str, FlagSet], context: Mapping[str, str] | None = None) -> None:
+        self.context = dict(context or {})  # laid over the context of every evaluation, and sent to those in process
         self.sets = dict(sets)
         self.all = merged(self.sets)
         self.changed_at = time.time()

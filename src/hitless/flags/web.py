@@ -75,9 +75,11 @@ class Web:
             return
         rest = scope["path"][len(BULK) :]
         if rest in ("", "/"):
-            await _answer(send, bulk(flags, body, headers.get(b"if-none-match", ""), _host(headers)))
+            await _answer(
+                send, bulk(flags, body, self._served.context, headers.get(b"if-none-match", ""), _host(headers))
+            )
         elif rest[0] == "/":
-            await _answer(send, single(flags, unquote(rest[1:]), body))
+            await _answer(send, single(flags, unquote(rest[1:]), body, self._served.context))
         else:
             await _error(send, 404, f"there is nothing at {scope['path']}")
 

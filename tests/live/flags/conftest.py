@@ -103,3 +103,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield made
     if made.process and made.process.poll() is None:
         made.kill()
+
+
+@pytest.fixture(scope="module")
+def new_testbed_server() -> type[Server]:
+    return Server

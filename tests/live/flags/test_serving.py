@@ -35,6 +35,8 @@ def next_event(answer: Any) -> dict[str, str]:
         name, _, value = line.partition(": ")
         event[name] = value
 
+
+def test_a_single_evaluation_answers_value_variant_and_reason(server: Any) -> None:
     status, _, answer = server.post(f"{BULK}/f", {"context": {"targetingKey": "u"}})
     assert (status, answer) == (200, {"key": "f", "reason": "STATIC", "variant": "off", "metadata": {}, "value": False})
 
