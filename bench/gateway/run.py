@@ -47,7 +47,7 @@ services:
   accounts: {{ route: /accounts, run: [accounts], version: "1.0" }}
 """
 
-# What is left out of the whole configuration, as patterns of lines.
+# What is left out, as patterns of lines of the system file and of the configuration made from it.
 FEATURES = {
     "record of each request": (r"log ring@", "log-format"),
     "trace id": (r"txn\.trace",),
@@ -56,7 +56,7 @@ FEATURES = {
     "retries where safe": (r"retry-on", r"disable-l7-retry", r"wait-for-body", r"acl idempotent", r"acl keyed"),
     "bound on the first byte": (r"tcp-response", r"txn\.late", r"txn\.begun", r"txn\.upload"),
     "user and bucket for services": (r"set-header x-hitless", r"del-header x-hitless"),
-    "groups": (r"txn\.group\) var",),
+    "groups": (r"^groups:",),  # a line of the system file
     "watching and standing in": (r"^    server r\d",),
 }
 
@@ -182,6 +182,7 @@ def variants(folder: Path, haproxy: Path, reader_port: int, first: int, second: 
         if name == "bare":
             (state / CONFIG).write_text(BARE.format(port=public, first=first, second=second))
         else:
+            left_out = FEATURES.get(name.removeprefix("without "), ())
             places = {InstanceId("orders", "a", 1): first, InstanceId("orders", "b", 1): second}
             routing = Routing(
                 service="orders", baseline="a", share=Share(500), salt="r1", version_a="1.0", version_b="1.1"
@@ -191,7 +192,7 @@ def variants(folder: Path, haproxy: Path, reader_port: int, first: int, second: 
                 places={each: Place(port=port, state="ready") for each, port in places.items()},
             )
             config = GatewayConfig(
-                system=read_system(SYSTEM.format(public, *others), file="bench"),
+                system=read_system(without(SYSTEM.format(public, *others), left_out), file="bench"),
                 memory=memory,
                 recorder_port=reader_port,
                 version=version_of(haproxy),
@@ -199,9 +200,7 @@ def variants(folder: Path, haproxy: Path, reader_port: int, first: int, second: 
             )
             for path, content in config.files().items():
                 (state / path).write_text(content)
-            if name != "whole":
-                file = state / CONFIG
-                file.write_text(without(file.read_text(), FEATURES[name.removeprefix("without ")]))
+            (state / CONFIG).write_text(without(config.text(), left_out))
         ports[name] = public
     return ports
 

@@ -109,12 +109,11 @@ def _user_of_caller(system: System) -> Iterator[str]:
 def _cohort(system: System) -> Iterator[str]:
     yield "http-request set-var(txn.begun) date(0,ms)"
     yield "http-request set-var(txn.salt) var(txn.row),field(4,|)"
-    yield "http-request set-var(txn.share) var(txn.row),field(3,|)"
+    yield "http-request set-var(txn.share) var(txn.row),field(3,|),add(0)"  # kept as a number, not as a text
     yield from _BUCKET
     chosen = "{ var(txn.bucket),sub(txn.share) lt 0 }"
     if system.groups:
-        yield "http-request set-var(txn.group) var(txn.row),field(5,|)"
-        in_group = f"{{ var(txn.group),concat(|,txn.user),map_str({GROUPS_MAP}) -m found }}"
+        in_group = f"{{ var(txn.row),field(5,|),concat(|,txn.user),map_str({GROUPS_MAP}) -m found }}"
         chosen = f"{chosen} or {in_group}"
     yield f"http-request set-var(txn.arm) var(txn.row),field(2,|) if {chosen}"
     yield "http-request set-var(txn.arm) var(txn.row),field(1,|) unless { var(txn.arm) -m found }"
