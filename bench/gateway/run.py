@@ -3,8 +3,8 @@
     python bench/gateway/run.py [--rounds 5] [--connections 32] [--json]
 
 All variants run at the same time, but only one at a time is awake (the others are stopped by a signal). Each round
-loads each variant for a second, directly after a second of the bare one; a figure is the median over the rounds of the
-quotient of the two, so that what else the machine does hits both. Load (wrk), instances and log reader are on the same
+loads each variant for a second (the whole one three times), directly after a second of the bare one; a figure is the
+median of the quotients of the two, so that what else the machine does hits both. Load (wrk), instances and log reader are on the same
 machine. A feature is measured by leaving it out of the whole configuration. At the end the whole configuration is
 loaded alone, and its requests are compared with the records that arrived. Needs `wrk` (Debian: apt-get install wrk).
 """
@@ -273,9 +273,11 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     with ExitStack() as stack:
         bench = Bench(folder, stack, arguments.connections)
         pairs: dict[str, list[tuple[Slice, Slice]]] = {name: [] for name in bench.ports if name != "bare"}
-        for _ in range(arguments.rounds):
-            for name, each in pairs.items():
-                each.append((bench.slice("bare"), bench.slice(name)))
+        names = ["whole", *pairs, "whole"]  # the whole one is what counts: three times a round
+        for number in range(arguments.rounds):
+            turn = number * 3 % len(names)  # nobody always follows the same one
+            for name in names[turn:] + names[:turn]:
+                pairs[name].append((bench.slice("bare"), bench.slice(name)))
         records = bench.records(5)
     ratios = {name: statistics.median(b.rate / a.rate for a, b in each) for name, each in pairs.items()}
     more_us = {name: statistics.median(b.cpu_us - a.cpu_us for a, b in each) for name, each in pairs.items()}
