@@ -1,7 +1,7 @@
 -- What every controller needs. Later files only add (01_pre_ before new code, _post_ after the old code is gone), and code
 -- names its columns, so that an older controller works on a newer schema.
 CREATE TABLE hitless.lease (
-    only   boolean PRIMARY KEY DEFAULT true CHECK (only),
+    "only" boolean PRIMARY KEY DEFAULT true CHECK ("only"),
     epoch  bigint NOT NULL,
     holder jsonb NOT NULL DEFAULT '{}'
 );
