@@ -1,0 +1,88 @@
+"""What a schema version looks like: logical tables and columns over the physical ones. Pure values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from hitless.kit.errors import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column: its place in the base table, and how a version sees it."""
+
+    physical: str
+    type: str
+    nullable: bool = True
+    default: str | None = None
+    generated: bool = False  # identity or expression: PostgreSQL fills it in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index; `constraint` is true for that of a unique constraint."""
+
+    name: str
+    definition: str  # as pg_get_indexdef writes it
+    unique: bool = False
+    constraint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """A check or foreign key, as pg_get_constraintdef writes it."""
+
+    name: str
+    kind: str  # one letter of pg_constraint.contype
+    columns: tuple[str, ...]  # physical
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A base table as one version sees it: columns by logical name, in order."""
+
+    physical: str
+    columns: Mapping[str, Column]
+    key: tuple[str, ...] = ()  # physical columns of the primary key
+    indexes: tuple[Index, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+
+    def column(self, name: str, table: str) -> Column:
+        """Return a column. Raises Refused `no-such-column`."""
+        if name not in self.columns:
+            known = ", ".join(self.columns)
+            raise Refused("no-such-column", f"{table} has no column {name!r}", f"it has {known}")
+        return self.columns[name]
+
+    def with_column(self, name: str, column: Column) -> "Table":
+        """Put a column in place, or at the end."""
+        return replace(self, columns={**self.columns, name: column})
+
+    def without(self, name: str) -> "Table":
+        """Take a column out."""
+        return replace(self, columns={each: value for each, value in self.columns.items() if each != name})
+
+    def renamed(self, old: str, new: str) -> "Table":
+        """Give a column another name, in its place."""
+        return replace(self, columns={new if each == old else each: value for each, value in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All tables of one version by logical name."""
+
+    tables: Mapping[str, Table] = field(default_factory=dict)
+
+    def table(self, name: str) -> Table:
+        """Return a table. Raises Refused `no-such-table`."""
+        if name not in self.tables:
+            raise Refused("no-such-table", f"there is no table {name!r}", "look at the names: hitless plan shows them")
+        return self.tables[name]
+
+    def with_table(self, name: str, table: Table) -> "Catalogue":
+        """Put a table in place."""
+        return Catalogue(tables={**self.tables, name: table})
+
+    def without(self, name: str) -> "Catalogue":
+        """Take a table out."""
+        return Catalogue(tables={each: value for each, value in self.tables.items() if each != name})

@@ -1,0 +1,141 @@
+"""Carries out the steps of the room; both doors are safe to call again after a kill at any point."""
+
+from collections.abc import Callable
+
+from hitless.database import phases
+from hitless.database.compiled import Compiled
+from hitless.database.migration import Migration
+from hitless.database.names import application_of, quoted
+from hitless.database.postgres import Session, Target
+from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
+from hitless.database.views import create_views
+from hitless.kit.errors import Refused
+from hitless.plan.ports import Moment, StepFailed
+from hitless.plan.step import Step
+
+UrlOf = Callable[[str], str]  # the URL of a database by its name; may hold a secret, so it is asked for each time
+
+
+async def unthrottled() -> None:
+    """Let the next batch run at once."""
+
+
+class DatabaseDriver:
+    """Carries out Expand, Backfill, Verify, Contract and Withdraw."""
+
+    def __init__(self, url_of: UrlOf, throttle: phases.Throttle = unthrottled) -> None:
+        self._url_of = url_of
+        self._throttle = throttle
+
+    async def done(self, step: Step, moment: Moment) -> bool:
+        """Tell from the database itself whether the effect of the step is in force."""
+        step = _ours(step)
+        async with Target.open(self._url_of(step.database)) as target:
+            await target.set_up()
+            change = await target.change(step.version)
+        state = change.state if change is not None else "none"
+        match step:
+            case Expand():
+                return change is not None
+            case Withdraw():
+                return change is None
+            case Backfill():
+                return state in ("backfilled", "verified", "current", "past")
+            case Verify():
+                return state in ("current", "past") or (state == "verified" and not step.again)
+            case Contract():
+                return state in ("current", "past")
+
+    async def do(self, step: Step, moment: Moment) -> None:
+        """Bring the effect about. Raises StepFailed; Refused `contract-too-early` with nothing touched."""
+        step = _ours(step)
+        async with Target.open(self._url_of(step.database)) as target:
+            match step:
+                case Expand():
+                    await phases.expand(target, step.version, step.migrations)
+                case Withdraw():
+                    await target.set_up()
+                    await phases.withdraw(target, step.version)
+                case Backfill():
+                    compiled = await _change(target, step.version)
+                    await phases.fill(target, compiled, self._throttle, moment.note)
+                case Verify():
+                    await phases.verify(target, await _change(target, step.version))
+                case Contract():
+                    compiled = await _change(target, step.version, "verified")
+                    await phases.verify(target, compiled)
+                    await phases.contract(target, compiled)
+
+
+def _ours(step: Step) -> Expand | Withdraw | Backfill | Verify | Contract:
+    if isinstance(step, Expand | Withdraw | Backfill | Verify | Contract):
+        return step
+    raise StepFailed("unknown-step", f"{step.kind} is no step on a database")
+
+
+async def _change(target: Target, version: str, *states: str) -> Compiled:
+    await target.set_up()
+    compiled = await phases.recorded(target, version, *(states or ("expanded", "backfilled", "verified")))
+    if compiled is None:
+        raise StepFailed(
+            "not-expanded", f"schema version {version} is not there, or not that far", "apply it from the start"
+        )
+    return compiled
+
+
+async def baseline(url: str, version: str) -> None:
+    """Take the tables as they are for a schema version of their own. Raises Refused if a version is in force."""
+    async with Target.open(url) as target:
+        await target.set_up()
+
+        async def work() -> None:
+            if await target.change(version) is not None:
+                return
+            if await target.rows("SELECT 1 FROM hitless.schema_change WHERE state <> 'past'"):
+                raise Refused("baseline-there", "a schema version is in force already", "write a migration instead")
+            await target.run(*create_views(version, await target.catalogue()))
+            await target.rows(
+                "INSERT INTO hitless.schema_change (version, state) VALUES (%s, 'current') RETURNING 1", version
+            )
+
+        await target.politely((), work)
+
+
+async def current_version(url: str) -> str | None:
+    """Return the schema version in force; None where no change has been contracted and no baseline taken."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        found = await target.rows("SELECT version FROM hitless.schema_change WHERE state = 'current'")
+    return str(found[0]["version"]) if found else None
+
+
+async def sessions(url: str, version: str) -> list[Session]:
+    """Return who uses a schema version."""
+    async with Target.open(url) as target:
+        return [each for each in await target.sessions() if each.name == application_of(version)]
+
+
+async def drift(url: str) -> list[str]:
+    """Name what the views of the version in force no longer find alike in the base tables; empty where all is well."""
+    version = await current_version(url)
+    if version is None:
+        return []
+    async with Target.open(url) as target:
+        base = await target.catalogue()
+        views = await target.views(version)
+    found = [f"table {quoted(name)} is in no view of {version}" for name in base.tables if name not in views]
+    found += [f"view {quoted(name)} has no table of its name" for name in views if name not in base.tables]
+    for name in views.keys() & base.tables.keys():
+        for column in sorted(base.tables[name].columns.keys() ^ set(views[name])):
+            found.append(f"{quoted(name)}.{quoted(column)} is on one side only")
+    return sorted(found)
+
+
+async def history(url: str) -> list[Migration]:
+    """Return the migrations that ran and are in force, in the order in which they ran."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        rows = await target.rows(
+            "SELECT m.name, m.text FROM hitless.migration m JOIN hitless.schema_change s USING (version) ORDER BY m.at"
+        )
+    return [Migration(name=row["name"], text=row["text"]) for row in rows]

@@ -1,0 +1,46 @@
+"""How names and values are written in SQL, and which names are ours. Pure."""
+
+import hashlib
+
+NAME_LIMIT = 63  # bytes of an identifier in PostgreSQL
+MARK = "_hitless_synced"  # true once a row went through the triggers or the backfill
+TRIGGER = "zzz_hitless_sync"  # triggers fire in the order of their names: ours sees what the user's own have written
+
+
+def quoted(name: str) -> str:
+    """Write a name so that any character in it is safe."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Write a text as a value, whatever standard_conforming_strings says."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'" if "\\" in text else f"'{escaped}'"
+
+
+def fitted(name: str) -> str:
+    """Cut a name to what PostgreSQL keeps; what is cut off is told apart by a hash."""
+    if len(name.encode()) <= NAME_LIMIT:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name.encode()[: NAME_LIMIT - 9].decode(errors="ignore") + "_" + digest
+
+
+def temporary(name: str) -> str:
+    """Name the stand-in that takes the place of `name` at contract."""
+    return fitted(f"_hitless_{name}")
+
+
+def schema_of(version: str) -> str:
+    """Name the schema of views of a version."""
+    return fitted(f"hitless_{version}")
+
+
+def application_of(version: str) -> str:
+    """Name the sessions of a version, as pg_stat_activity shows them."""
+    return fitted(f"hitless/{version}")
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Write names as a list of columns."""
+    return ", ".join(quoted(name) for name in names)
