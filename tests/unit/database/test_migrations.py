@@ -1,0 +1,83 @@
+"""Migration files, versions and the values that both sides are kept in step with; no database here."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hitless.database.catalogue import Catalogue, Column, Table
+from hitless.database.compile import compile_operation
+from hitless.database.constraints import substituted
+from hitless.database.migration import Migration, in_order
+from hitless.database.names import NAME_LIMIT, fitted, quoted
+from hitless.database.pieces import Pieces
+from hitless.database.steps import Contract, Expand, schema_steps
+from hitless.database.urls import version_url
+from hitless.kit.errors import InvalidInput, Refused
+
+RENAME = "operations: [{rename_column: {table: people, from: role, to: job}}]"
+
+
+def compiled(text: str) -> Pieces:
+    table = Table(
+        physical="people",
+        columns={"id": Column(physical="id", type="int"), "role": Column(physical="role", type="text")},
+    )
+    pieces = Pieces(old=Catalogue(tables={"people": table}), new=Catalogue(tables={"people": table}))
+    for operation in Migration(name="0001_x", text=text).read().operations:
+        pieces = compile_operation(operation, pieces)
+    return pieces
+
+
+def test_a_rename_touches_no_base_table_before_contract() -> None:
+    pieces = compiled(RENAME)
+    assert pieces.expand == ()
+    assert list(pieces.new.tables["people"].columns) == ["id", "job"]
+    assert pieces.contract == ('ALTER TABLE "people" RENAME COLUMN "role" TO "job"',)
+
+
+def test_a_misspelt_key_is_named_with_its_line() -> None:
+    with pytest.raises(InvalidInput) as error:
+        Migration(name="0001_x", text="operations:\n  - drop_colum: {table: a, column: b}\n").read()
+    assert "0001_x.yaml:2" in error.value.text
+    assert error.value.hint == "did you mean drop_column?"
+
+
+def test_an_operation_with_two_keys_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="exactly one key"):
+        Migration(name="0001_x", text="operations: [{drop_table: {name: a}, drop_index: {name: b}}]").read()
+
+
+def test_two_people_who_took_the_same_number_are_both_named() -> None:
+    with pytest.raises(InvalidInput, match="0002_b and 0002_a"):
+        in_order((Migration(name="0002_b", text=""), Migration(name="0002_a", text="")))
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(Refused, match="name-taken"):
+        compiled("operations: [{rename_column: {table: people, from: role, to: id}}]")
+
+
+def test_contract_is_the_only_point_of_no_return() -> None:
+    steps = schema_steps("main", (Migration(name="0001_x", text=RENAME),))
+    assert [type(each) for each in (*steps.before, *steps.after) if each.point_of_no_return] == [Contract]
+    assert isinstance(steps.before[0], Expand)
+
+
+def test_names_in_texts_are_left_alone_when_columns_get_other_names() -> None:
+    assert substituted("a > 0 AND \"a\" <> 'a'", {"a": "b"}) == '"b" > 0 AND "b" <> \'a\''
+
+
+def test_a_version_is_chosen_in_the_url_and_what_stood_there_stays() -> None:
+    url = version_url("postgresql://me:secret@db:5432/shop?sslmode=require&options=-cwork_mem%3D8MB", "0002_x")
+    query = parse_qs(urlsplit(url).query)
+    assert query["options"] == ['-cwork_mem=8MB -csearch_path="hitless_0002_x",public']
+    assert query["sslmode"] == ["require"]
+    assert urlsplit(url).netloc == "me:secret@db:5432"
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_any_name_fits_and_cannot_leave_its_quotes(name: str) -> None:
+    assert len(fitted(name).encode()) <= NAME_LIMIT
+    assert quoted(name)[1:-1].replace('""', "") == name.replace('"', "")
