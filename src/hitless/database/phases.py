@@ -164,11 +164,11 @@ async def _batch(target: Target, version: str, sync: Sync, size: int) -> tuple[b
             sync.table,
         )
         return True, at["rows"]
-    await target.run(f"{backfill(sync)} AND {within(sync, at['last'], bound)}")
+    filled = await target.run(f"{backfill(sync)} AND {within(sync, at['last'], bound)}")
     await target.rows(
         "UPDATE hitless.checkpoint SET last = %s, rows = rows + %s WHERE version = %s AND base = %s RETURNING 1",
         bound,
-        size,
+        filled,
         version,
         sync.table,
     )

@@ -78,10 +78,12 @@ class Target:
             await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             await self.run(SETUP)
 
-    async def run(self, *statements: str) -> None:
-        """Run statements in order."""
+    async def run(self, *statements: str) -> int:
+        """Run statements in order; returns how many rows the last one has changed."""
+        changed = 0
         for statement in statements:
-            await self._connection.execute(statement.encode())
+            changed = (await self._connection.execute(statement.encode())).rowcount
+        return changed
 
     async def rows(self, statement: str, *values: object) -> list[Row]:
         """Ask; returns all rows."""
