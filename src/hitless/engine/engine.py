@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from hitless.engine.executor import Executor
 from hitless.engine.journal import Fact, Held, Resumed, Run, State, TurnedBack, fold
@@ -78,6 +79,16 @@ class Engine:
     async def finished(self, run: str) -> State:
         """Wait until a run is at rest."""
         return await asyncio.shield(self._tasks[run])
+
+    async def settled(self, run: str, timeout_s: float) -> bool:
+        """Wait until a run stands still: at rest, or held between two steps. False if it does not in time."""
+        if run not in self._tasks:
+            return True
+        task, stands = self._tasks[run], asyncio.ensure_future(self._executors[run].standing.wait())
+        waiting: list[asyncio.Future[Any]] = [stands, task]
+        done, _ = await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        stands.cancel()
+        return bool(done)
 
     async def close(self) -> None:
         """Stop acting; whatever is under way is left as it is, for the next controller."""

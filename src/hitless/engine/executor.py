@@ -49,6 +49,7 @@ class Executor:
         self._drivers, self._alarm, self._clock, self._crash = drivers, alarm, clock, crash
         self._entries: list[Entry] = []
         self._news = asyncio.Event()
+        self.standing = asyncio.Event()  # held, between two steps
         self._reading = asyncio.Lock()  # a step notes remarks while the loop reads
 
     def wake(self) -> None:
@@ -65,7 +66,9 @@ class Executor:
                 case Undo(position):
                     await self._backward(position, run)
                 case Wait():
+                    self.standing.set()
                     await self._news.wait()
+                    self.standing.clear()
                 case Stop(state):
                     if run.ended is None:
                         await self._append(Ended(state), state)

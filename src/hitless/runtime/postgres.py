@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,6 +90,15 @@ def as_whom() -> tuple[str, ...]:
     Files stay root's there, in a folder of any mode.
     """
     return NAMESPACE if os.geteuid() == 0 else ()
+
+
+def can_run(postgres: Path) -> tuple[bool, str]:
+    """Try whether PostgreSQL can be run by who we are; returns what it said."""
+    try:
+        tried = subprocess.run((*as_whom(), str(postgres), "--version"), capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, str(error)
+    return tried.returncode == 0, (tried.stdout or tried.stderr).decode(errors="replace").strip()
 
 
 async def _run(argv: tuple[str, ...]) -> None:

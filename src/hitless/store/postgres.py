@@ -198,8 +198,12 @@ def _schema_files() -> list[Traversable]:
 
 
 async def create_database(url: str, name: str) -> None:
-    """Create a database beside the one of the url, unless it exists."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_S) as connection:
+    """Create a database beside the one of the url, unless it exists. Raises HitlessError `store-down`."""
+    try:
+        connecting = await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_S)
+    except psycopg.OperationalError as error:
+        raise HitlessError("store-down", f"PostgreSQL does not answer: {error}".strip()) from None
+    async with connecting as connection:
         found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
         if await found.fetchone() is None:
             with suppress(psycopg.errors.DuplicateDatabase):
