@@ -1,0 +1,182 @@
+"""The use cases of a running system: what the API and the command line can ask for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hitless.app.bring_up import Resting, bring_up
+from hitless.app.crash import FileCrashPoints
+from hitless.app.differences import running, structural
+from hitless.app.journal import StoredJournal
+from hitless.app.launches import Launches, missing
+from hitless.app.observation import instance_states, observe, status_of
+from hitless.app.paths import load_system
+from hitless.app.planner import Planner
+from hitless.app.report import Reports
+from hitless.app.world import World
+from hitless.engine.engine import Engine
+from hitless.engine.journal import FACT_NAMES, Ended, Entry
+from hitless.engine.ports import RunRow
+from hitless.kit.errors import InvalidInput, Refused
+from hitless.plan.change import read_change
+from hitless.plan.plan import Plan
+from hitless.plan.system import System
+from hitless.store.postgres import Store
+
+SETTLE_S = 30.0
+HEARTBEAT_S = 1.0
+
+
+class Controller:
+    """One system, one controller."""
+
+    def __init__(self, *, file: Path, state: Path, system: System, world: World, store: Store, engine: Engine) -> None:
+        self._file, self._state, self._system = file, state, system
+        self._world, self._store, self._engine = world, store, engine
+        self._journal = StoredJournal(store)
+        self._reports = Reports(world, self._journal)
+        self._crash = FileCrashPoints(state)
+        self._deciding = asyncio.Lock()  # what is planned must still hold when it begins
+
+    @property
+    def epoch(self) -> int:
+        """The number of this controller; each later one has a higher."""
+        return self._store.epoch
+
+    async def status(self) -> dict[str, Any]:
+        """Return what runs, as `status --json` prints it."""
+        facts, states = await observe(self._world), await instance_states(self._world)
+        services = status_of(facts, states, await self._world.gateway.places())
+        flying = await self._in_flight()
+        run = None
+        if flying:
+            newest = flying[0]
+            run = {"run": newest.run, "change": newest.change, "state": newest.state}
+        return {"system": self._system.system, "services": services, "run": run}
+
+    async def bring_up(self) -> dict[str, Any]:
+        """Have every service running and reached. Raises Refused with the list of differences if others run."""
+        async with self._deciding:
+            system = self._file_now()
+            launches = self._launches(system)
+            facts, resting = await observe(self._world), Resting(self._state)
+            found = [*structural(self._system, system), *running(system, facts, launches.of)]
+            if found:
+                raise Refused(
+                    "differs",
+                    f"{self._file.name} is not what runs: {'; '.join(found)}",
+                    "a change without `to` carries out what a service runs with; the rest: hitless down, hitless up",
+                )
+            started = await bring_up(system, facts, self._world, launches, resting)
+        return {**await self.status(), "started": started}
+
+    async def plan(self, source: str, *, file: str) -> Plan:
+        """Return what a change would do now. Raises InvalidInput for a change that cannot be read."""
+        change = read_change(source, file=file)
+        system = self._file_now()
+        if found := list(structural(self._system, system)):
+            raise Refused("differs", f"{self._file.name} is not what runs: {'; '.join(found)}", "hitless down, then up")
+        planner = Planner(
+            system=system,
+            facts=await observe(self._world),
+            folder=str(self._file.parent),
+            launch_of=self._launches(system).of,
+            missing=missing,
+            in_flight={row.run: frozenset(row.plan["claims"]) for row in await self._in_flight()},
+        )
+        return planner.plan(change, source=source)
+
+    async def apply(self, source: str, *, file: str, expected_hash: str | None, crash_at: str | None = None) -> str:
+        """Begin a run; returns its id. Raises Refused, also when a saved plan no longer is what would be done."""
+        async with self._deciding:
+            plan = await self.plan(source, file=file)
+            if expected_hash is not None and plan.hash != expected_hash:
+                raise Refused("plan-stale", "the system has changed since this plan was made", "plan again")
+            if crash_at:
+                self._crash.arm(crash_at)
+            return await self._engine.begin(plan)
+
+    async def runs(self) -> list[dict[str, Any]]:
+        """List the runs, the newest first."""
+        rows = [RunRow(**row) for row in await self._store.runs()]
+        return [
+            {"run": row.run, "change": row.change, "state": row.state, "created_at": row.created_at} for row in rows
+        ]
+
+    async def show(self, run: str) -> dict[str, Any]:
+        """Return one run, as `show RUN --json` prints it. Raises InvalidInput if there is none."""
+        return await self._reports.show(await self._row(run))
+
+    async def hold(self, run: str, why: str) -> None:
+        """Let the run wait after the step it is at."""
+        await self._engine.hold(run, why)
+
+    async def settle(self, run: str) -> bool:
+        """Wait until a held run stands still between two steps; False if it does not within 30 s."""
+        return await self._engine.settled(run, SETTLE_S)
+
+    async def resume(self, run: str) -> None:
+        """Let a held run go on."""
+        await self._engine.resume(run)
+
+    async def abort(self, run: str, why: str) -> None:
+        """Take a run in flight back."""
+        await self._engine.abort(run, why)
+
+    async def rollback(self, run: str, why: str) -> None:
+        """Take a completed run back. Raises Refused if a later run stands on it."""
+        row = await self._row(run)
+        claims = set(row.plan["claims"])
+        async with self._deciding:
+            for later in (RunRow(**each) for each in await self._store.runs()):
+                if later.run == run:
+                    break
+                if later.state != "rolled-back" and (both := sorted(claims & set(later.plan["claims"]))):
+                    raise Refused(
+                        "not-last",
+                        f"run {later.run} ({later.change}) came after {run} and has {', '.join(both)}",
+                        f"take that one back first: hitless rollback {later.run}",
+                    )
+            await self._engine.rollback(run, why)
+
+    async def follow(self, run: str, after: int) -> AsyncIterator[dict[str, Any] | None]:
+        """Yield the journal of a run from a position on, for ever; None about once a second while nothing happens."""
+        while True:
+            entries = await self._journal.entries(run, after)
+            for entry in entries:
+                after = entry.position
+                yield line(entry, last=entry is entries[-1])
+            if not entries:
+                yield None
+                await self._store.news(HEARTBEAT_S)
+
+    async def _row(self, run: str) -> RunRow:
+        row = await self._journal.find(run)
+        if row is None:
+            raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
+        return row
+
+    async def _in_flight(self) -> list[RunRow]:
+        return list(await self._journal.in_flight())
+
+    def _file_now(self) -> System:
+        return load_system(self._file)
+
+    def _launches(self, system: System) -> Launches:
+        return Launches(system, self._file.parent, self._state)
+
+
+def line(entry: Entry, *, last: bool) -> dict[str, Any]:
+    """Write a fact for programs; `last` tells at an end whether the run is at rest now."""
+    ended = {"last": last} if isinstance(entry.fact, Ended) else {}
+    name = FACT_NAMES[type(entry.fact)]
+    return {
+        "position": entry.position,
+        "at": entry.at,
+        "run": entry.run,
+        "fact": name,
+        "body": asdict(entry.fact),
+        **ended,
+    }

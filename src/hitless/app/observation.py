@@ -1,0 +1,140 @@
+"""Looks at the running system and writes down what it sees, for the planner and for `status`."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hitless.app.facts import Facts, Occupied, ServiceNow
+from hitless.app.world import World
+from hitless.plan.instances import InstanceId, Slot
+from hitless.runtime.ports import ProcessState
+from hitless.signals.ports import Second
+from hitless.traffic.steps import Routing
+
+RATE_WINDOW_S = 60
+SECONDS_CLOSE_S = 2.5  # a second is counted once its late records are in
+PATIENCE_S = 1.0
+
+
+async def observe(world: World) -> Facts:
+    """Return what is in force right now."""
+    states = await instance_states(world)
+    routings = await world.gateway.routings()
+    return Facts(
+        services={
+            name: _service(name, routing, states)
+            for name, routing in routings.items()
+            if routing.version(routing.baseline)
+        },
+        requests_per_s=await _rates(world),
+        long_connections=await _in_flight(world, states),
+        resident_bytes=_resident(states),
+        available_bytes=_meminfo("MemAvailable"),
+    )
+
+
+async def instance_states(world: World) -> dict[InstanceId, ProcessState]:
+    """Return every instance that is there."""
+    found = {}
+    for instance in await world.processes.instances():
+        if (state := await world.processes.state(instance)) is not None:
+            found[instance] = state
+    return found
+
+
+def _service(name: str, routing: Routing, states: Mapping[InstanceId, ProcessState]) -> ServiceNow:
+    slots: dict[Slot, Occupied] = {}
+    for instance, state in sorted(states.items()):
+        if instance.service == name:
+            numbers = slots[instance.slot].numbers if instance.slot in slots else ()
+            slots[instance.slot] = Occupied(launch=state.launch, numbers=(*numbers, instance.number))
+    return ServiceNow(routing=routing, slots=slots)
+
+
+async def _rates(world: World) -> dict[str, float]:
+    counts: dict[str, int] = defaultdict(int)
+    for second in await recent(world, world.clock.now() - RATE_WINDOW_S):
+        for (service, _), arm in second.arms.items():
+            counts[service] += arm.requests
+    return {service: count / RATE_WINDOW_S for service, count in counts.items()}
+
+
+async def recent(world: World, since: float) -> list[Second]:
+    """Return the seconds from `since` until about now; what cannot be had within a second is left out."""
+    seconds: list[Second] = []
+    until = world.clock.now() - SECONDS_CLOSE_S
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            async for second in world.ticks.follow(since):
+                seconds.append(second)
+                if second.at >= until:
+                    break
+    return seconds
+
+
+async def _in_flight(world: World, states: Mapping[InstanceId, ProcessState]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for instance in await world.gateway.places():
+        if instance in states:
+            counts[instance.service] += await world.gateway.in_flight(instance)
+    return dict(counts)
+
+
+def _resident(states: Mapping[InstanceId, ProcessState]) -> dict[str, int]:
+    largest: dict[str, int] = defaultdict(int)
+    for instance, state in states.items():
+        if state.pid is not None:
+            largest[instance.service] = max(largest[instance.service], _resident_bytes(state.pid))
+    return dict(largest)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return _kilobytes(status, "VmRSS")
+
+
+def _meminfo(name: str) -> int:
+    return _kilobytes(Path("/proc/meminfo").read_text(), name)
+
+
+def _kilobytes(text: str, name: str) -> int:
+    for line in text.splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def status_of(
+    facts: Facts, states: Mapping[InstanceId, ProcessState], places: Mapping[InstanceId, Any]
+) -> dict[str, Any]:
+    """Write the services for `status`: versions with their share (0..1) and instances."""
+    return {name: {"versions": _versions(name, now, states, places)} for name, now in sorted(facts.services.items())}
+
+
+def _versions(
+    name: str, now: ServiceNow, states: Mapping[InstanceId, ProcessState], places: Mapping[InstanceId, Any]
+) -> list[dict[str, Any]]:
+    versions = []
+    for slot, occupied in sorted(now.slots.items()):
+        instances = []
+        for number in occupied.numbers:
+            instance = InstanceId(name, slot, number)
+            state = states[instance]
+            instances.append({"id": str(instance), "pid": state.pid, "state": _word(state, instance in places)})
+        share = now.routing.share_of(slot).fraction
+        versions.append({"version": occupied.launch.version, "share": share, "instances": instances})
+    return versions
+
+
+def _word(state: ProcessState, admitted: bool) -> str:  # noqa: FBT001  two cases of one word
+    if state.state != "running":
+        return state.state
+    if state.retire_at is not None:
+        return "kept"
+    return "serving" if admitted else "idle"

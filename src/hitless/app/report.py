@@ -1,0 +1,55 @@
+"""What is told about a run: its steps, its verdicts, and what users felt while it went on."""
+
+from typing import Any
+
+from hitless.app.observation import recent
+from hitless.app.world import World
+from hitless.engine.journal import Ended, Entry, Noted, Run, fold
+from hitless.engine.ports import Journal, RunRow
+from hitless.signals.ports import Second
+
+
+class Reports:
+    """Puts the journal and the counts of the gateway together."""
+
+    def __init__(self, world: World, journal: Journal) -> None:
+        self._world, self._journal = world, journal
+
+    async def show(self, row: RunRow) -> dict[str, Any]:
+        """Return one run, as `show RUN --json` prints it."""
+        entries = await self._journal.entries(row.run)
+        run = fold(entries)
+        return {
+            "run": row.run,
+            "change": row.change,
+            "state": run.state,
+            "why": row.plan["why"],
+            "hash": row.plan["hash"],
+            "steps": [_step(step, run) for step in row.plan["steps"]],
+            "requests": await self._requests(row, entries),
+            "verdicts": [
+                _verdict(entry) for entry in entries if isinstance(entry.fact, Noted) and "verdict" in entry.fact.remark
+            ],
+        }
+
+    async def _requests(self, row: RunRow, entries: Any) -> dict[str, int]:
+        until = entries[-1].at if entries and isinstance(entries[-1].fact, Ended) else self._world.clock.now()
+        seconds = [second for second in await recent(self._world, row.created_at) if second.at <= until]
+        return count(seconds)
+
+
+def count(seconds: list[Second]) -> dict[str, int]:
+    """Add up what users felt."""
+    arms = [arm for second in seconds for arm in second.arms.values()]
+    return {"total": sum(arm.requests for arm in arms), "failed": sum(arm.failed for arm in arms)}
+
+
+def _step(step: dict[str, Any], run: Run) -> dict[str, Any]:
+    names = ("position", "room", "describe", "inverse", "point_of_no_return")
+    return {name: step[name] for name in names} | {"state": run.step_state(step["position"])}
+
+
+def _verdict(entry: Entry) -> dict[str, Any]:
+    return (
+        {"at": entry.at, "position": entry.fact.position, **entry.fact.remark} if isinstance(entry.fact, Noted) else {}
+    )

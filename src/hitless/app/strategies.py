@@ -1,0 +1,138 @@
+"""The order of steps: canary, blue-green, rolling, and a change of the number of instances. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from hitless.kit.units import EVERYBODY, NOBODY, Share
+from hitless.plan.change import CANARY_STEPS, ServiceChange, Strategy
+from hitless.plan.instances import Slot, other
+from hitless.plan.step import Step
+from hitless.runtime.steps import Check, Launch, Start, Stop
+from hitless.signals.steps import Watch
+from hitless.traffic.steps import Admit, Drain, Routing, Shift
+
+DEFAULT_STRATEGY: Strategy = "canary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ship:
+    """New processes take the place of the old ones of one service."""
+
+    routing: Routing  # as it is before
+    old: Launch
+    old_numbers: tuple[int, ...]
+    new: Launch
+    new_numbers: tuple[int, ...]
+    salt: str
+    drain_s: float | None
+    change: ServiceChange
+    folder: str  # where the system file lies; checks run there
+
+    @property
+    def service(self) -> str:
+        """The service that is changed."""
+        return self.routing.service
+
+    @property
+    def slot(self) -> Slot:
+        """Where the new version stands."""
+        return other(self.routing.baseline)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield all steps in order."""
+        match self.change.strategy or DEFAULT_STRATEGY:
+            case "canary":
+                return self._canary()
+            case "blue-green":
+                return self._blue_green()
+            case "rolling":
+                return self._rolling()
+
+    def _canary(self) -> Iterator[Step]:
+        yield from self._prepare(self.new_numbers)
+        yield Admit(service=self.service, slot=self.slot, numbers=self.new_numbers)
+        routing = self._before()
+        for stage in self.change.steps or CANARY_STEPS:
+            after = self._at(routing, stage)
+            yield Shift(before=routing, after=after)
+            yield self._watch(after)
+            routing = after
+        yield from self._retire(self.old_numbers)
+
+    def _blue_green(self) -> Iterator[Step]:
+        yield from self._prepare(self.new_numbers)
+        yield Admit(service=self.service, slot=self.slot, numbers=self.new_numbers)
+        after = self._at(self._before(), EVERYBODY)
+        yield Shift(before=self._before(), after=after)
+        yield self._watch(after)
+        yield from self._retire(self.old_numbers)
+
+    def _rolling(self) -> Iterator[Step]:
+        """One instance at a time; the share of users follows the share of instances that are new."""
+        routing, left, count = self._before(), list(self.old_numbers), len(self.new_numbers)
+        for done, number in enumerate(self.new_numbers, 1):
+            yield from self._prepare((number,)) if done == 1 else [self._start((number,))]
+            yield Admit(service=self.service, slot=self.slot, numbers=(number,))
+            share = Share(EVERYBODY.buckets * done // count)
+            after = self._at(routing, share)
+            yield Shift(before=routing, after=after)
+            yield self._watch(after)
+            routing = after
+            leaving = len(self.old_numbers) * done // count - (len(self.old_numbers) - len(left))
+            gone, left = tuple(left[:leaving]), left[leaving:]
+            if gone:
+                yield from self._retire(gone)
+
+    def _prepare(self, numbers: tuple[int, ...]) -> Iterator[Step]:
+        yield self._start(numbers)
+        if self.change.check:
+            yield Check(
+                service=self.service,
+                slot=self.slot,
+                command=self.change.check,
+                cwd=self.folder,
+                timeout_s=self.change.check_timeout,
+            )
+
+    def _start(self, numbers: tuple[int, ...]) -> Start:
+        return Start(slot=self.slot, numbers=numbers, launch=self.new)
+
+    def _retire(self, numbers: tuple[int, ...]) -> Iterator[Step]:
+        slot = self.routing.baseline
+        yield Drain(service=self.service, slot=slot, numbers=numbers, drain_s=self.drain_s)
+        yield Stop(slot=slot, numbers=numbers, launch=self.old, keep_s=self.change.keep)
+
+    def _before(self) -> Routing:
+        """The routing of today with everything said that the change needs: who is in the other slot, and the salt."""
+        return replace(self.routing.with_version(self.slot, self.new.version), salt=self.salt, share=NOBODY, group="")
+
+    def _at(self, routing: Routing, stage: Share | str) -> Routing:
+        if isinstance(stage, str):
+            return replace(routing, group=stage)
+        if stage == EVERYBODY:
+            return replace(routing, baseline=self.slot, share=NOBODY, group="")
+        return replace(routing, share=stage)
+
+    def _watch(self, routing: Routing) -> Watch:
+        return Watch(
+            service=self.service,
+            baseline=self.routing.baseline,
+            canary=self.slot,
+            share=EVERYBODY if routing.baseline == self.slot else routing.share,
+            group=routing.group,
+            bake_s=self.change.bake,
+            no_evidence_s=self.change.no_evidence,
+            evidence=self.change.evidence,
+        )
+
+
+def resize(routing: Routing, launch: Launch, now: tuple[int, ...], count: int, drain_s: float | None) -> Iterator[Step]:
+    """Yield the steps to another number of instances of the same version."""
+    slot, service = routing.baseline, routing.service
+    added = tuple(sorted(set(range(1, count + len(now) + 1)) - set(now)))[: max(0, count - len(now))]
+    if added:
+        yield Start(slot=slot, numbers=added, launch=launch)
+        yield Admit(service=service, slot=slot, numbers=added)
+    if leaving := tuple(sorted(now)[count:]):
+        yield Drain(service=service, slot=slot, numbers=leaving, drain_s=drain_s)
+        yield Stop(slot=slot, numbers=leaving, launch=launch, keep_s=0.0)

@@ -1,0 +1,104 @@
+"""The real world of one controller: its rooms, wired together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from hitless.kit.clock import SystemClock
+from hitless.kit.fence import Fence
+from hitless.kit.files import socket_folder
+from hitless.plan.instances import InstanceId
+from hitless.plan.ports import Clock, Driver, StepFailed
+from hitless.plan.system import System
+from hitless.runtime.driver import RuntimeDriver
+from hitless.runtime.ports import Processes
+from hitless.runtime.processes import LocalProcesses
+from hitless.runtime.steps import Check, Start, Stop
+from hitless.signals.driver import SignalsDriver
+from hitless.signals.steps import Watch
+from hitless.signals.ticks import RecorderTicks
+from hitless.traffic.driver import TrafficDriver
+from hitless.traffic.haproxy import HaproxyGateway
+from hitless.traffic.steps import Admit, Drain, Shift
+
+KINDS: Mapping[str, type[Any]] = {kind.kind: kind for kind in (Start, Stop, Check, Admit, Drain, Shift, Watch)}
+
+
+class ProcessPorts:
+    """Knows where instances listen, from their processes."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    async def port(self, instance: InstanceId) -> int:
+        """Return the loopback port of a running instance. Raises StepFailed if it does not run."""
+        state = await self._processes.state(instance)
+        if state is None:
+            raise StepFailed("no-instance", f"{instance} does not run", "see: hitless status")
+        return state.port
+
+
+class ProcessRestarts:
+    """Counts how often instances ended without being asked to, from their shims."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    async def restarts(self) -> Mapping[InstanceId, int]:
+        """Return the count for every instance that is there."""
+        counts = {}
+        for instance in await self._processes.instances():
+            if (state := await self._processes.state(instance)) is not None:
+                counts[instance] = state.restarts
+        return counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything that a controller can touch."""
+
+    clock: Clock
+    processes: LocalProcesses
+    gateway: HaproxyGateway
+    ticks: RecorderTicks
+    runtime: RuntimeDriver
+    traffic: TrafficDriver
+    signals: SignalsDriver
+
+    @classmethod
+    def of(cls, system: System, *, folder: Path, state: Path, fence: Fence) -> Self:
+        """Wire the rooms for one system."""
+        clock = SystemClock()
+        processes = LocalProcesses(state, fence)
+        gateway = HaproxyGateway(state, system, folder, fence, recorder_port=recorder_port(state))
+        ticks = RecorderTicks(recorder_socket(state))
+        return cls(
+            clock=clock,
+            processes=processes,
+            gateway=gateway,
+            ticks=ticks,
+            runtime=RuntimeDriver(processes, clock),
+            traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
+            signals=SignalsDriver(ticks, ProcessRestarts(processes), clock),
+        )
+
+    async def mend(self) -> None:
+        """Give a shim to every process that lost it, and bring a gateway that was restarted up to its files."""
+        await self.processes.mend()
+        await self.gateway.reconcile()
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """Return who carries out the steps of each room."""
+        return {"runtime": self.runtime, "traffic": self.traffic, "signals": self.signals}
+
+
+def recorder_socket(state: Path) -> Path:
+    """Return where the counts per second are read."""
+    return socket_folder(state) / "recorder.sock"
+
+
+def recorder_port(state: Path) -> int:
+    """Return the loopback port where the gateway sends its log; chosen once, at the first start."""
+    return int((state / "run" / "recorder.port").read_text())

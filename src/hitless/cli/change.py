@@ -1,0 +1,197 @@
+"""The verbs of a change: plan it, apply it, watch it, stop it, take it back."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hitless.cli.follow import follow
+from hitless.cli.main import Here
+from hitless.cli.output import emit, emit_json, plan_text, say, show_text, table
+from hitless.kit.errors import Exit, InvalidInput, Refused
+from hitless.kit.files import write_atomic
+from hitless.kit.units import parse_duration_s
+
+here = click.pass_obj
+why_option = click.option("--why", default="", help="The reason; it stands in the journal.")
+
+
+@click.command("plan")
+@click.argument("change", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the plan to a file, for apply.")
+@here
+def plan_command(at: Here, change: Path, out: Path | None) -> int:
+    """Show every step of a change with its inverse, and what speaks against it."""
+    source = _read_change(change)
+    plan = at.client().post("/v1/plan", {"source": source, "file": str(change)})
+    if out is not None:
+        write_atomic(out, json.dumps({"plan": plan}), mode=0o644)
+    emit_json(plan) if at.as_json else emit(plan_text(plan))
+    return Exit.REFUSED if plan["refusals"] else Exit.DONE
+
+
+@click.command("apply")
+@click.argument("change", type=click.Path(path_type=Path))
+@click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
+@click.option("--timeout", help="Stop watching after this time; the run goes on.")
+@here
+def apply_command(at: Here, change: Path, detach: bool, timeout: str | None) -> int:  # noqa: FBT001
+    """Carry a change (or a saved plan) out, and return when it is in force or taken back."""
+    client, body = at.client(), _read_change_or_plan(change)
+    if crash_at := os.environ.get("HITLESS_CRASH_AT"):
+        body["crash_at"] = crash_at
+    run = client.post("/v1/apply", body)["run"]
+    if at.as_json:
+        emit_json({"run": run})
+    else:
+        say(f"run {run}")
+    if detach:
+        return Exit.DONE
+    return _follow(at, run, timeout)
+
+
+@click.command("watch")
+@click.argument("run", required=False)
+@click.option("--timeout", help="Stop watching after this time; the run goes on.")
+@here
+def watch_command(at: Here, run: str | None, timeout: str | None) -> int:
+    """Follow a run to its end."""
+    return _follow(at, run or _run_in_flight(at), timeout)
+
+
+@click.command("hold")
+@click.argument("run", required=False)
+@why_option
+@here
+def hold_command(at: Here, run: str | None, why: str) -> int:
+    """Let the run in flight wait where it is."""
+    return _tell(at, run or _run_in_flight(at), "hold", why)
+
+
+@click.command("resume")
+@click.argument("run", required=False)
+@here
+def resume_command(at: Here, run: str | None) -> int:
+    """Let a held run go on."""
+    return _tell(at, run or _run_in_flight(at), "resume", "")
+
+
+@click.command("abort")
+@click.argument("run", required=False)
+@why_option
+@here
+def abort_command(at: Here, run: str | None, why: str) -> int:
+    """Take the run in flight back, and return when it is whole again."""
+    run = run or _run_in_flight(at)
+    _tell(at, run, "abort", why)
+    return _back(_follow(at, run, None))
+
+
+@click.command("rollback")
+@click.argument("run")
+@why_option
+@here
+def rollback_command(at: Here, run: str, why: str) -> int:
+    """Take a completed run back."""
+    _tell(at, run, "rollback", why)
+    return _back(_follow(at, run, None))
+
+
+@click.command("show")
+@click.argument("run")
+@here
+def show_command(at: Here, run: str) -> int:
+    """Show a run (by its id) or a saved plan (by its file): steps, requests, verdicts."""
+    if Path(run).is_file():
+        plan = _read_plan(Path(run))
+        emit_json(plan) if at.as_json else emit(plan_text(plan))
+        return Exit.DONE
+    shown = at.client().get(f"/v1/runs/{_run_id(run)}")
+    emit_json(shown) if at.as_json else emit(show_text(shown))
+    return Exit.DONE
+
+
+@click.command("runs")
+@here
+def runs_command(at: Here) -> int:
+    """List the runs, the newest first."""
+    runs = at.client().get("/v1/runs")
+    if at.as_json:
+        emit_json(runs)
+    else:
+        emit(table([("RUN", "CHANGE", "STATE"), *((run["run"], run["change"], run["state"]) for run in runs)]))
+    return Exit.DONE
+
+
+def _follow(at: Here, run: str, timeout: str | None) -> Exit:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timeout_s = parse_duration_s(timeout) if timeout else None
+    except ValueError as error:
+        raise InvalidInput("invalid-value", f"--timeout: {error}") from None
+    return follow(at.client(), _run_id(run), as_json=at.as_json, timeout_s=timeout_s)
+
+
+def _back(end: Exit) -> Exit:
+    """Whoever asked for the way back and got there has what he wanted."""
+    return Exit.DONE if end is Exit.ROLLED_BACK else end
+
+
+def _tell(at: Here, run: str, verb: str, why: str) -> Exit:
+    answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why})
+    if at.as_json:
+        emit_json(answer)
+    else:
+        say(f"run {run}: {verb}")
+    return Exit.DONE
+
+
+def _run_in_flight(at: Here) -> str:
+    runs = [run["run"] for run in at.client().get("/v1/runs") if run["state"] in ("running", "held")]
+    if len(runs) == 1:
+        return str(runs[0])
+    if not runs:
+        raise Refused("no-run", "no run is in flight", "see: hitless runs")
+    raise InvalidInput("which-run", f"{len(runs)} runs are in flight: {', '.join(runs)}", "name one of them")
+
+
+def _run_id(text: str) -> str:
+    if not text.isalnum():
+        raise InvalidInput("unknown-run", f"there is no run {text!r}", "see: hitless runs")
+    return text
+
+
+def _read_change(file: Path) -> str:
+    from hitless.plan.change import read_change
+
+    source = _read_text(file)
+    read_change(source, file=str(file))
+    return source
+
+
+def _read_change_or_plan(file: Path) -> dict[str, Any]:
+    """Read a change file, or a plan file made from one: then the plan must still be the same."""
+    if _read_text(file).lstrip().startswith("{"):
+        plan = _read_plan(file)
+        return {"source": plan["source"], "file": plan["change"], "hash": plan["hash"]}
+    return {"source": _read_change(file), "file": str(file)}
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads(_read_text(file))["plan"]
+        if not isinstance(plan["source"], str) or not isinstance(plan["hash"], str):
+            raise TypeError(plan)  # noqa: TRY301
+    except (ValueError, KeyError, TypeError):
+        raise InvalidInput("broken-plan", f"{file} is no whole plan", "make it again: hitless plan -o") from None
+    return dict(plan)
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("no-such-file", f"{file} cannot be read: {error}") from None

@@ -1,0 +1,71 @@
+"""Follows a run to its end, for a person or a program, and turns the end into an exit code."""
+
+import sys
+import time
+from typing import Any
+
+from hitless.cli.client import Client
+from hitless.cli.output import emit_json, fact_text, say
+from hitless.kit.errors import Exit
+
+ENDS = {"completed": Exit.DONE, "rolled-back": Exit.ROLLED_BACK, "rollback-incomplete": Exit.ROLLBACK_INCOMPLETE}
+
+
+def follow(client: Client, run: str, *, as_json: bool, timeout_s: float | None = None) -> Exit:
+    """Print a run's facts until it is at rest; returns the exit code. Ctrl-C detaches, it never aborts."""
+    steps = client.patiently(f"/v1/runs/{run}")["steps"]
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    spinner = Spinner(enabled=not as_json and sys.stderr.isatty())
+    try:
+        for fact in client.follow(run):
+            if fact is None:
+                spinner.turn()
+                if deadline is not None and time.monotonic() > deadline:
+                    say(f"run {run} goes on; come back with: hitless watch {run}")
+                    return Exit.WATCH_TIMED_OUT
+                continue
+            spinner.clear()
+            _tell(fact, steps, as_json=as_json)
+            if fact["fact"] == "ended" and fact["last"]:
+                return _end(client, run, fact, as_json=as_json)
+    except KeyboardInterrupt:
+        say(f"\ndetached; run {run} goes on. Come back: hitless watch {run}   take it back: hitless abort {run}")
+    return Exit.DETACHED
+
+
+def _tell(fact: dict[str, Any], steps: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(fact)
+    elif (text := fact_text(fact, steps)) is not None:
+        say(text)
+
+
+def _end(client: Client, run: str, fact: dict[str, Any], *, as_json: bool) -> Exit:
+    state = fact["body"]["state"]
+    if not as_json:
+        requests = client.patiently(f"/v1/runs/{run}")["requests"]
+        say(f"run {run} {state}: {requests['failed']} of {requests['total']} requests failed while it went on")
+        if fact["body"].get("text"):
+            say(f"{fact['body']['code']}: {fact['body']['text']}")
+            say(f"  hint: see hitless show {run}, mend it, then hitless resume {run}")
+    return ENDS[state]
+
+
+class Spinner:
+    """Shows on a terminal that we are still here."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled, self._count = enabled, 0
+
+    def turn(self) -> None:
+        """Show a sign of life."""
+        if self._enabled:
+            self._count += 1
+            sys.stderr.write(f"\r       {'|/-'[self._count % 3]} {self._count} s")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Make room for a line."""
+        if self._enabled and self._count:
+            sys.stderr.write("\r" + " " * 24 + "\r")
+            self._count = 0

@@ -1,0 +1,115 @@
+"""Words out: data on stdout, talk on stderr, and what a run's facts mean in a sentence."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hitless.kit.errors import HitlessError
+
+
+def say(text: str) -> None:
+    """Tell a person something; never mixed with data."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def emit(text: str) -> None:
+    """Print data."""
+    print(text, flush=True)  # noqa: T201
+
+
+def emit_json(content: Any) -> None:
+    """Print one JSON object on one line."""
+    emit(json.dumps(content))
+
+
+def complain(error: HitlessError, *, as_json: bool) -> None:
+    """Print an error: code, sentence, way forward."""
+    if as_json:
+        emit_json({"code": error.code, "text": error.text, "hint": error.hint, "exit": int(error.exit)})
+    else:
+        say(str(error))
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Align columns."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in lines
+    )
+
+
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """Write a plan for a person: each step with what undoes it, then what speaks against it."""
+    lines = [f"change {plan['change']}" + (f": {plan['why']}" if plan.get("why") else "")]
+    width = max((len(step["describe"]) for step in plan["steps"]), default=0)
+    for step in plan["steps"]:
+        undo = step["inverse"] or "nothing to undo"
+        mark = "  POINT OF NO RETURN" if step["point_of_no_return"] else ""
+        lines.append(f"  {step['position']:>3}  {step['describe'].ljust(width)}   undo: {undo}{mark}")
+    lines += [f"  note: {remark}" for remark in plan["remarks"]]
+    for refusal in plan["refusals"]:
+        lines.append(f"refused  {refusal['code']}: {refusal['text']}")
+        if refusal["hint"]:
+            lines.append(f"  hint: {refusal['hint']}")
+    return "\n".join(lines)
+
+
+def fact_text(fact: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say what one line of the journal means; None for what a person need not see."""
+    body = fact["body"]
+    match fact["fact"]:
+        case "started":
+            return f"  {body['position']:>3}  {steps[body['position']]['describe']} ..."
+        case "finished":
+            return f"  {body['position']:>3}  done"
+        case "turned-back":
+            return f"taking back: {body['code']}: {body['text']}" + (f"\n{body['hint']}" if body["hint"] else "")
+        case "undoing":
+            return f"  {body['position']:>3}  {steps[body['position']]['inverse'] or 'nothing to undo'} ..."
+        case "undone":
+            return f"  {body['position']:>3}  taken back"
+        case "held":
+            return f"held: {body['why']}"
+        case "resumed":
+            return "goes on"
+        case "noted":
+            return _remark(body["remark"])
+        case _:
+            return None
+
+
+def _remark(remark: Mapping[str, Any]) -> str | None:
+    if "trouble" in remark:
+        return f"       trouble ({remark['attempt']}): {remark['trouble']}"
+    if "text" in remark:
+        return f"       {remark['text']}"
+    return None
+
+
+def show_text(shown: Mapping[str, Any]) -> str:
+    """Write a run for a person."""
+    requests = shown["requests"]
+    lines = [
+        f"run {shown['run']}  change {shown['change']}  {shown['state']}",
+        f"requests {requests['total']}, failed {requests['failed']}",
+    ]
+    lines += [f"  {step['position']:>3}  {step['state']:8}  {step['describe']}" for step in shown["steps"]]
+    lines += [f"verdict  {_remark(verdict) or json.dumps(verdict)}" for verdict in shown["verdicts"]]
+    return "\n".join(lines)
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """Write what runs for a person."""
+    rows = [("SERVICE", "VERSION", "SHARE", "INSTANCE", "PID", "STATE")]
+    for name, service in status["services"].items():
+        for version in service["versions"]:
+            share = f"{version['share'] * 100:g}%"
+            rows += [
+                (name, version["version"], share, instance["id"], str(instance["pid"]), instance["state"])
+                for instance in version["instances"]
+            ]
+    run = status["run"]
+    tail = f"\nrun {run['run']} ({run['change']}): {run['state']}" if run else ""
+    return table(rows) + tail

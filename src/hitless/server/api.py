@@ -1,0 +1,166 @@
+"""The HTTP API of the controller: JSON in, JSON out, errors as problem+json, the journal as a live stream."""
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hitless.app.controller import Controller
+from hitless.kit.errors import Exit, HitlessError, InvalidInput, NotAllowed
+
+BODY_LIMIT = 1_000_000  # bytes
+STATUS = {Exit.USAGE: 400, Exit.REFUSED: 409, Exit.NOT_ALLOWED: 403}
+
+Answer = Callable[[Controller, Request], Awaitable[Any]]
+
+
+def build(controller: Controller, token: str) -> Starlette:
+    """Wire the routes; every one but /v1/health wants the token."""
+    routes = [
+        Route("/v1/health", _plain(controller, _health)),
+        Route("/v1/status", _plain(controller, _status)),
+        Route("/v1/up", _plain(controller, _up), methods=["POST"]),
+        Route("/v1/plan", _plain(controller, _plan), methods=["POST"]),
+        Route("/v1/apply", _plain(controller, _apply), methods=["POST"]),
+        Route("/v1/runs", _plain(controller, _runs)),
+        Route("/v1/runs/{run}", _plain(controller, _show)),
+        Route("/v1/runs/{run}/journal", _follow(controller)),
+        Route("/v1/runs/{run}/{verb}", _plain(controller, _tell), methods=["POST"]),
+    ]
+    handlers: dict[Any, Any] = {HitlessError: _problem}
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(TokenGate, token=token)])
+
+
+class TokenGate:
+    """Lets nobody in without the token of the state folder."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 to a request without the token."""
+        if scope["type"] == "http" and scope["path"] != "/v1/health":
+            given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            if not hmac.compare_digest(given, f"Bearer {self._token}"):
+                error = NotAllowed("no-token", "this API wants a token", "it lies in the state folder: run/token")
+                await _answer(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _plain(controller: Controller, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse(await answer(controller, request))
+
+    return endpoint
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HitlessError):
+        raise error
+    return _answer(error)
+
+
+def _answer(error: HitlessError) -> Response:
+    problem = {"code": error.code, "text": error.text, "hint": error.hint, "exit": int(error.exit)}
+    return JSONResponse(problem, STATUS.get(error.exit, 500), media_type="application/problem+json")
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > BODY_LIMIT:
+            raise InvalidInput("body-too-large", f"a request may have {BODY_LIMIT} bytes")
+    try:
+        content = json.loads(raw or b"{}")
+    except ValueError as error:
+        raise InvalidInput("broken-json", f"the request is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InvalidInput("broken-json", "the request is no JSON object")
+    return content
+
+
+async def _health(controller: Controller, _: Request) -> Any:
+    return {"alive": True, "epoch": controller.epoch}
+
+
+async def _status(controller: Controller, _: Request) -> Any:
+    return await controller.status()
+
+
+async def _up(controller: Controller, _: Request) -> Any:
+    return await controller.bring_up()
+
+
+async def _plan(controller: Controller, request: Request) -> Any:
+    body = await _body(request)
+    return (await controller.plan(_text(body, "source"), file=str(body.get("file", "change")))).to_json()
+
+
+async def _apply(controller: Controller, request: Request) -> Any:
+    body = await _body(request)
+    expected = body.get("hash")
+    run = await controller.apply(
+        _text(body, "source"),
+        file=str(body.get("file", "change")),
+        expected_hash=str(expected) if expected else None,
+        crash_at=body.get("crash_at"),
+    )
+    return {"run": run}
+
+
+async def _runs(controller: Controller, _: Request) -> Any:
+    return await controller.runs()
+
+
+async def _show(controller: Controller, request: Request) -> Any:
+    return await controller.show(request.path_params["run"])
+
+
+async def _tell(controller: Controller, request: Request) -> Any:
+    body = await _body(request)
+    run, why = request.path_params["run"], str(body.get("why") or "asked for by a person")
+    match request.path_params["verb"]:
+        case "hold":
+            await controller.hold(run, why)
+        case "settle":
+            return {"run": run, "settled": await controller.settle(run)}
+        case "resume":
+            await controller.resume(run)
+        case "abort":
+            await controller.abort(run, why)
+        case "rollback":
+            await controller.rollback(run, why)
+        case verb:
+            raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
+    return {"run": run}
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    if not isinstance(body.get(key), str):
+        raise InvalidInput("missing-key", f"the request needs {key!r} as a text")
+    return str(body[key])
+
+
+def _follow(controller: Controller) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        run, after = request.path_params["run"], request.query_params.get("after", "0")
+        if not after.isdecimal():
+            raise InvalidInput("wrong-type", f"after={after!r} is no position in the journal")
+        await controller.show(run)  # an unknown run is an error, not an empty stream
+        return StreamingResponse(_lines(controller, run, int(after)), media_type="application/x-ndjson")
+
+    return endpoint
+
+
+async def _lines(controller: Controller, run: str, after: int) -> AsyncIterator[bytes]:
+    async for line in controller.follow(run, after):
+        yield (json.dumps(line).encode() if line else b"") + b"\n"

@@ -1,0 +1,118 @@
+"""The controller as a process: `python -m hitless.server.main hitless.yaml`."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from hitless.app.controller import Controller
+from hitless.app.crash import FileCrashPoints
+from hitless.app.journal import StoredJournal
+from hitless.app.lifecycle import STORE, in_force
+from hitless.app.paths import load_system, state_folder
+from hitless.app.world import KINDS, World
+from hitless.engine.engine import Engine
+from hitless.kit.errors import Exit, HitlessError
+from hitless.kit.fence import Fence
+from hitless.kit.files import socket_folder
+from hitless.kit.identity import Identity
+from hitless.plan.system import System
+from hitless.runtime.postgres import EmbeddedPostgres
+from hitless.server.api import build
+from hitless.server.serve import listen, serve
+from hitless.store.postgres import Store
+
+STORE_PATIENCE_S = 60.0
+TENDING_S = 0.5  # between two looks at processes and gateway
+
+
+def main(file: Path) -> int:
+    """Run the controller until it is told to stop or must; returns the exit code."""
+    try:
+        return asyncio.run(_run(file.resolve()))
+    except HitlessError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201  into the controller's log
+        return Exit.FAILED
+
+
+async def _run(file: Path) -> int:
+    loop, stop, failures = asyncio.get_running_loop(), asyncio.Event(), list[BaseException]()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def abandoned(error: BaseException) -> None:
+        failures.append(error)
+        stop.set()
+
+    newest = load_system(file)
+    state = state_folder(newest, file)
+    system = in_force(state) or newest
+    store = await _open_store(system, state)
+    await store.migrate()
+    me = Identity.me()
+    fence = Fence(state, await store.take_over({"pid": me.pid, "boot": me.boot_id}))
+    fence.raise_epoch()
+    world = World.of(system, folder=file.parent, state=state, fence=fence)
+    engine = Engine(
+        journal=StoredJournal(store),
+        drivers=world.drivers,
+        kinds=KINDS,
+        alarm=world.signals,
+        clock=world.clock,
+        crash=FileCrashPoints(state),
+        abandoned=abandoned,
+    )
+    controller = Controller(file=file, state=state, system=system, world=world, store=store, engine=engine)
+    await world.gateway.reconcile()
+    await engine.recover()
+    tending = [
+        asyncio.create_task(_tend(each, abandoned)) for each in (store.ping, world.mend, world.runtime.retire_overdue)
+    ]
+    token = (state / "run" / "token").read_text().strip()
+    await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)
+    for task in tending:
+        task.cancel()
+    await engine.close()
+    await store.close()
+    for failure in failures:
+        print(failure, file=sys.stderr, flush=True)  # noqa: T201  into the controller's log
+    return Exit.FAILED if failures else Exit.DONE
+
+
+async def _open_store(system: System, state: Path) -> Store:
+    """The database may still be starting, or restarting after a kill."""
+    url = _store_url(system, state)
+    deadline = asyncio.get_running_loop().time() + STORE_PATIENCE_S
+    while True:
+        try:
+            return await Store.open(url)
+        except HitlessError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def _store_url(system: System, state: Path) -> str:
+    reference = system.control.store
+    if reference is None:
+        return EmbeddedPostgres(state).url(STORE)
+    name = reference.removeprefix("env:")
+    if name not in os.environ:
+        raise HitlessError("no-store-url", f"the environment variable {name} is not set", "set it before hitless up")
+    return os.environ[name]
+
+
+async def _tend(look: Callable[[], Awaitable[object]], abandoned: Callable[[BaseException], None]) -> None:
+    """Look after something again and again; an error ends this controller, and the next one begins anew."""
+    try:
+        while True:
+            await look()
+            await asyncio.sleep(TENDING_S)
+    except HitlessError as error:
+        abandoned(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
