@@ -13,6 +13,9 @@ from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
 from hitless.app.observation import instance_states, observe, status_of
 from hitless.app.paths import load_system
+from hitless.app.plan_database import DatabasePart
+from hitless.app.plan_flags import FlagsPart
+from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
 from hitless.app.report import Reports
 from hitless.app.world import World
@@ -78,25 +81,41 @@ class Controller:
         system = self._file_now()
         if found := list(structural(self._system, system)):
             raise Refused("differs", f"{self._file.name} is not what runs: {'; '.join(found)}", "hitless down, then up")
-        planner = Planner(
+        in_flight = {row.run: frozenset(row.plan["claims"]) for row in await self._in_flight()}
+        services = ServicesPart(
             system=system,
             facts=await observe(self._world),
             folder=str(self._file.parent),
             launch_of=self._launches(system).of,
             missing=missing,
-            in_flight={row.run: frozenset(row.plan["claims"]) for row in await self._in_flight()},
+            change=change,
         )
-        return planner.plan(change, source=source)
+        return Planner(change=change, source=source, in_flight=in_flight).plan(
+            DatabasePart(system=system, change=change).propose(),
+            services.propose(),
+            FlagsPart(system=system, change=change).propose(),
+        )
 
-    async def apply(self, source: str, *, file: str, expected_hash: str | None, crash_at: str | None = None) -> str:
-        """Begin a run; returns its id. Raises Refused, also when a saved plan no longer is what would be done."""
+    async def apply(
+        self,
+        source: str,
+        *,
+        file: str,
+        expected_hash: str | None,
+        approved_by: str | None = None,
+        crash_at: str | None = None,
+    ) -> str:
+        """Begin a run; returns its id. Raises Refused, also when a saved plan no longer is what would be done.
+
+        `approved_by` agrees beforehand to what this very plan does behind its gate.
+        """
         async with self._deciding:
             plan = await self.plan(source, file=file)
             if expected_hash is not None and plan.hash != expected_hash:
                 raise Refused("plan-stale", "the system has changed since this plan was made", "plan again")
             if crash_at:
                 self._crash.arm(crash_at)
-            return await self._engine.begin(plan)
+            return await self._engine.begin(plan, approved_by=approved_by)
 
     async def runs(self) -> list[dict[str, Any]]:
         """List the runs, the newest first."""
@@ -140,6 +159,19 @@ class Controller:
                         f"take that one back first: hitless rollback {later.run}",
                     )
             await self._engine.rollback(run, why)
+
+    async def contract(self, run: str, who: str) -> None:
+        """Approve what the run does behind its gate. Raises Refused if nothing is open, or runs would meet."""
+        async with self._deciding:
+            row = await self._row(run)
+            for other in await self._in_flight():
+                if other.run != run and (both := sorted(set(row.plan["claims"]) & set(other.plan["claims"]))):
+                    raise Refused(
+                        "run-under-way",
+                        f"run {other.run} ({other.change}) has {', '.join(both)}",
+                        f"wait for it: hitless watch {other.run}",
+                    )
+            await self._engine.approve(run, who)
 
     async def follow(self, run: str, after: int) -> AsyncIterator[dict[str, Any] | None]:
         """Yield the journal of a run from a position on, for ever; None about once a second while nothing happens."""

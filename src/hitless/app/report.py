@@ -26,6 +26,7 @@ class Reports:
             "why": row.plan["why"],
             "hash": row.plan["hash"],
             "steps": [_step(step, run) for step in row.plan["steps"]],
+            "open": _open(row.plan, run),
             "requests": await self._requests(row, entries),
             "verdicts": [
                 _verdict(entry) for entry in entries if isinstance(entry.fact, Noted) and "verdict" in entry.fact.remark
@@ -36,6 +37,19 @@ class Reports:
         until = entries[-1].at if entries and isinstance(entries[-1].fact, Ended) else self._world.clock.now()
         seconds = [second for second in await recent(self._world, row.created_at) if second.at <= until]
         return count(seconds)
+
+
+def _open(plan: dict[str, Any], run: Run) -> dict[str, Any] | None:
+    """Say which steps wait for an approval, and why they were not done when somebody last gave it."""
+    gate = plan["gate"]
+    if gate is None or run.turned_back or run.reached >= len(plan["steps"]):
+        return None
+    why = run.withheld
+    return {
+        "steps": [step["describe"] for step in plan["steps"][gate:]],
+        "approved": run.approved,
+        "withheld": {"code": why.code, "text": why.text, "hint": why.hint} if why else None,
+    }
 
 
 def count(seconds: list[Second]) -> dict[str, int]:

@@ -38,8 +38,8 @@ class Ship:
         """Where the new version stands."""
         return other(self.routing.baseline)
 
-    def steps(self) -> Iterator[Step]:
-        """Yield all steps in order."""
+    def ship(self) -> Iterator[Step]:
+        """Yield the steps until everybody meets the new version."""
         match self.change.strategy or DEFAULT_STRATEGY:
             case "canary":
                 return self._canary()
@@ -47,6 +47,11 @@ class Ship:
                 return self._blue_green()
             case "rolling":
                 return self._rolling()
+
+    def retire(self) -> Iterator[Step]:
+        """Yield the steps that end the old version; until they begin, going back takes no start."""
+        if self.change.strategy != "rolling":
+            yield from self._retire(self.old_numbers)
 
     def _canary(self) -> Iterator[Step]:
         yield from self._prepare(self.new_numbers)
@@ -57,7 +62,6 @@ class Ship:
             yield Shift(before=routing, after=after)
             yield self._watch(after)
             routing = after
-        yield from self._retire(self.old_numbers)
 
     def _blue_green(self) -> Iterator[Step]:
         yield from self._prepare(self.new_numbers)
@@ -65,7 +69,6 @@ class Ship:
         after = self._at(self._before(), EVERYBODY)
         yield Shift(before=self._before(), after=after)
         yield self._watch(after)
-        yield from self._retire(self.old_numbers)
 
     def _rolling(self) -> Iterator[Step]:
         """One instance at a time; the share of users follows the share of instances that are new."""

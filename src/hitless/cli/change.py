@@ -1,8 +1,11 @@
 """The verbs of a change: plan it, apply it, watch it, stop it, take it back."""
 
+import getpass
 import json
 import os
 import signal
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +40,13 @@ def plan_command(at: Here, change: Path, out: Path | None) -> int:
 @click.argument("change", type=click.Path(path_type=Path))
 @click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
 @click.option("--timeout", help="Stop watching after this time; the run goes on.")
+@click.option("--approve", type=click.Choice(["contract"]), help="Agree beforehand to what cannot be undone.")
 @here
-def apply_command(at: Here, change: Path, detach: bool, timeout: str | None) -> int:  # noqa: FBT001
+def apply_command(at: Here, change: Path, detach: bool, timeout: str | None, approve: str | None) -> int:  # noqa: FBT001
     """Carry a change (or a saved plan) out, and return when it is in force or taken back."""
     client, body = at.client(), _read_change_or_plan(change)
+    if approve:
+        body["approved_by"] = who()
     if crash_at := os.environ.get("HITLESS_CRASH_AT"):
         body["crash_at"] = crash_at
     run = client.post("/v1/apply", body)["run"]
@@ -98,6 +104,31 @@ def rollback_command(at: Here, run: str, why: str) -> int:
     """Take a completed run back."""
     _tell(at, run, "rollback", why)
     return _back(_follow(at, run, None))
+
+
+@click.command("contract")
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@here
+def contract_command(at: Here, run: str, yes: bool) -> int:  # noqa: FBT001
+    """Approve what a completed run has left open: the old side goes, and there is no way back."""
+    client = at.client()
+    waiting = client.get(f"/v1/runs/{_run_id(run)}")["open"]
+    for step in waiting["steps"] if waiting else ():
+        say(f"  {step}")
+    if waiting and not yes and sys.stdin.isatty():
+        click.confirm("there is no way back from this; go on?", abort=True, err=True)
+    client.post(f"/v1/runs/{_run_id(run)}/contract", {"who": who()})
+    end = _follow(at, run, None)
+    still = client.patiently(f"/v1/runs/{run}")["open"]
+    if still is not None and (why := still["withheld"]):
+        raise Refused(why["code"], why["text"], why["hint"])
+    return end
+
+
+def who() -> str:
+    """Name the person at the command line, as the machine knows him."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 @click.command("show")

@@ -30,6 +30,7 @@ VERBS = {
     "resume": "hitless.cli.change",
     "abort": "hitless.cli.change",
     "rollback": "hitless.cli.change",
+    "contract": "hitless.cli.change",
     "runs": "hitless.cli.change",
     "completion": "hitless.cli.completion",
 }

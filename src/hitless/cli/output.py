@@ -60,24 +60,32 @@ def fact_text(fact: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> st
     """Say what one line of the journal means; None for what a person need not see."""
     body = fact["body"]
     match fact["fact"]:
-        case "started":
-            return f"  {body['position']:>3}  {steps[body['position']]['describe']} ..."
-        case "finished":
-            return f"  {body['position']:>3}  done"
+        case "started" | "finished" | "undoing" | "undone" as name:
+            return _step_fact(name, body["position"], steps[body["position"]])
         case "turned-back":
             return f"taking back: {body['code']}: {body['text']}" + (f"\n{body['hint']}" if body["hint"] else "")
-        case "undoing":
-            return f"  {body['position']:>3}  {steps[body['position']]['inverse'] or 'nothing to undo'} ..."
-        case "undone":
-            return f"  {body['position']:>3}  taken back"
         case "held":
             return f"held: {body['why']}"
         case "resumed":
             return "goes on"
+        case "approved":
+            return f"approved by {body['who']}"
+        case "withheld":
+            return f"not done: {body['code']}: {body['text']}"
         case "noted":
             return _remark(body["remark"])
         case _:
             return None
+
+
+def _step_fact(name: str, position: int, step: Mapping[str, Any]) -> str:
+    said = {
+        "started": f"{step['describe']} ...",
+        "finished": "done",
+        "undoing": f"{step['inverse'] or 'nothing to undo'} ...",
+        "undone": "taken back",
+    }
+    return f"  {position:>3}  {said[name]}"
 
 
 def _remark(remark: Mapping[str, Any]) -> str | None:
@@ -96,6 +104,8 @@ def show_text(shown: Mapping[str, Any]) -> str:
         f"requests {requests['total']}, failed {requests['failed']}",
     ]
     lines += [f"  {step['position']:>3}  {step['state']:8}  {step['describe']}" for step in shown["steps"]]
+    if shown["open"] is not None:
+        lines.append(f"  open until approved (hitless contract {shown['run']}): {'; '.join(shown['open']['steps'])}")
     lines += [f"verdict  {_remark(verdict) or json.dumps(verdict)}" for verdict in shown["verdicts"]]
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hitless.engine.executor import Executor
-from hitless.engine.journal import Fact, Held, Resumed, Run, State, TurnedBack, fold
+from hitless.engine.journal import Approved, Fact, Held, Resumed, Run, State, TurnedBack, fold
 from hitless.engine.ports import Alarm, CrashPoints, Journal, RunRow
 from hitless.kit.errors import Abandon, InvalidInput, Refused
 from hitless.plan.plan import Kinds, Plan
@@ -39,12 +39,17 @@ class Engine:
             self._carry_out(row.run, Plan.from_json(row.plan, self._kinds))
         return [row.run for row in rows]
 
-    async def begin(self, plan: Plan) -> str:
-        """Start carrying a plan out; returns the id of the run. Raises Refused."""
+    async def begin(self, plan: Plan, *, approved_by: str | None = None) -> str:
+        """Start carrying a plan out, its gate open if somebody approved it; returns the id of the run.
+
+        Raises Refused.
+        """
         if plan.refusals:
             first = plan.refusals[0]
             raise Refused(first.code, first.text, first.hint)
         run = await self._journal.create(plan.to_json())
+        if approved_by is not None:
+            await self._journal.append(run, Approved(approved_by), "running")
         self._carry_out(run, plan)
         return run
 
@@ -62,18 +67,28 @@ class Engine:
         )
 
     async def abort(self, run: str, why: str) -> None:
-        """Take a run in flight back. Raises Refused if it is at rest."""
-        await self._tell(
-            run,
-            TurnedBack("aborted", why),
-            "running",
-            allowed=lambda known: known.ended in (None, "rollback-incomplete"),
+        """Take a run in flight back. Raises Refused if it is at rest, or past the point of no return."""
+        await self._turn_back(
+            run, TurnedBack("aborted", why), allowed=lambda known: known.ended in (None, "rollback-incomplete")
         )
 
     async def rollback(self, run: str, why: str) -> None:
-        """Take a completed run back, or one in flight. Raises Refused if there is nothing to take back."""
+        """Take a completed run back, or one in flight.
+
+        Raises Refused if there is nothing to take back, or it is past the point of no return.
+        """
+        await self._turn_back(run, TurnedBack("rolled-back", why), allowed=lambda known: known.ended != "rolled-back")
+
+    async def approve(self, run: str, who: str) -> None:
+        """Let a run do the steps behind its gate. Raises Refused if it has none left, or is on its way back."""
+        plan = await self._plan_of(run)
+        if plan.gate is None:
+            raise Refused("nothing-open", f"run {run} has nothing that waits for an approval", f"hitless show {run}")
         await self._tell(
-            run, TurnedBack("rolled-back", why), "running", allowed=lambda known: known.ended != "rolled-back"
+            run,
+            Approved(who),
+            "running",
+            allowed=lambda known: known.turned_back is None and known.reached < len(plan.steps),
         )
 
     async def finished(self, run: str) -> State:
@@ -95,6 +110,24 @@ class Engine:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _turn_back(self, run: str, fact: TurnedBack, *, allowed: Callable[[Run], bool]) -> None:
+        plan = await self._plan_of(run)
+        known = fold(await self._journal.entries(run))
+        border = plan.no_way_back
+        if border is not None and known.reached > border:
+            raise Refused(
+                "no-way-back",
+                f"run {run} has done what cannot be undone: {plan.steps[border].describe()}",
+                "go forward: make a change that brings the old shape back",
+            )
+        await self._tell(run, fact, "running", allowed=allowed)
+
+    async def _plan_of(self, run: str) -> Plan:
+        row = await self._journal.find(run)
+        if row is None:
+            raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
+        return Plan.from_json(row.plan, self._kinds)
 
     async def _tell(self, run: str, fact: Fact, state: State, *, allowed: Callable[[Run], bool]) -> None:
         row = await self._journal.find(run)

@@ -9,6 +9,7 @@ from hitless.engine.journal import (
     Entry,
     Fact,
     Finished,
+    Held,
     Noted,
     Run,
     Started,
@@ -16,11 +17,12 @@ from hitless.engine.journal import (
     TurnedBack,
     Undoing,
     Undone,
+    Withheld,
     fold,
 )
 from hitless.engine.machine import Do, Stop, Undo, Wait, next_move
 from hitless.engine.ports import Alarm, CrashPoints, Journal
-from hitless.kit.errors import Abandon, HitlessError
+from hitless.kit.errors import Abandon, HitlessError, Refused
 from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Driver, Moment, StepFailed
 from hitless.plan.step import Step
@@ -60,7 +62,7 @@ class Executor:
         """Go on until the run is at rest. Raises Abandon when another controller has taken over."""
         while True:
             run = await self._read()
-            match next_move(run, len(self._plan.steps)):
+            match next_move(run, len(self._plan.steps), self._plan.gate):
                 case Do(position):
                     await self._forward(position, run)
                 case Undo(position):
@@ -83,7 +85,8 @@ class Executor:
         moment = self._moment(position, run.started_at[position], backward=False)
         failure = await self._until_interrupted(step, moment)
         if isinstance(failure, StepFailed):
-            await self._append(TurnedBack(failure.code, failure.text, failure.hint))
+            for fact in after_failure(self._plan, position, failure):
+                await self._append(fact)
         elif failure is None:
             self._crash.reach(position, "effect", backward=False)
             await self._append(Finished(position))
@@ -130,25 +133,33 @@ class Executor:
 
     async def _ensure(self, step: Step, moment: Moment, tries: int) -> StepFailed | None:
         """Bring a step's effect about, looking first; try again on trouble that may pass."""
-        driver = self._drivers[step.room]
         pause_s = FIRST_PAUSE_S
         for attempt in range(1, tries + 1):
             try:
-                if not await driver.done(step, moment):
-                    await driver.do(step, moment)
+                failure = await self._attempt(step, moment)
             except Abandon:
                 raise
-            except StepFailed as failure:
-                if not moment.backward or attempt == tries:
-                    return failure
             except Exception as trouble:  # noqa: BLE001  whatever a driver meets must end in a retry or in going back
                 await moment.note({"trouble": repr(trouble)[:500], "attempt": attempt})
                 if attempt == tries:
                     return _give_up(step, trouble)
             else:
-                return None
+                if failure is None or not moment.backward or attempt == tries:
+                    return failure
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        return None
+
+    async def _attempt(self, step: Step, moment: Moment) -> StepFailed | None:
+        """Try once; returns what the room says against it. Anything else that is raised may pass."""
+        driver = self._drivers[step.room]
+        try:
+            if not await driver.done(step, moment):
+                await driver.do(step, moment)
+        except StepFailed as failure:
+            return failure
+        except Refused as refusal:  # a room looked, and touched nothing
+            return StepFailed(refusal.code, refusal.text, refusal.hint)
         return None
 
     def _moment(self, position: int, started_at: float, *, backward: bool) -> Moment:
@@ -168,6 +179,21 @@ class Executor:
             after = self._entries[-1].position if self._entries else 0
             self._entries.extend(await self._journal.entries(self._id, after))
             return fold(self._entries)
+
+
+def after_failure(plan: Plan, position: int, failure: StepFailed) -> tuple[Fact, ...]:
+    """Return what follows from a step that failed: behind the gate nothing was done; else as the plan says."""
+    code, text, hint = failure.code, failure.text, failure.hint
+    if plan.gate is not None and position >= plan.gate:
+        return (Withheld(plan.gate, code, text, hint),)
+    changes_nothing = plan.steps[position].inverse() is None
+    match plan.on_failure:
+        case "take back":
+            return (TurnedBack(code, text, hint),)
+        case "go on" if changes_nothing:
+            return (Noted(position, {"went_on": code, "text": text}), Finished(position))
+        case _:
+            return (Held(f"{code}: {text}"),)
 
 
 def _give_up(step: Step, trouble: Exception) -> StepFailed:

@@ -63,6 +63,23 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """Somebody agreed to what cannot be undone: the steps behind the gate may be done."""
+
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A step behind the gate could not be done and changed nothing; the run stands at the gate again."""
+
+    position: int  # of the gate
+    code: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something worth knowing that moves nothing: a verdict, a count, a retry."""
 
@@ -79,7 +96,7 @@ class Ended:
     text: str = ""
 
 
-Fact = Started | Finished | TurnedBack | Undoing | Undone | Held | Resumed | Noted | Ended
+Fact = Started | Finished | TurnedBack | Undoing | Undone | Held | Resumed | Approved | Withheld | Noted | Ended
 FACTS: dict[str, type[Fact]] = {
     "started": Started,
     "finished": Finished,
@@ -88,6 +105,8 @@ FACTS: dict[str, type[Fact]] = {
     "undone": Undone,
     "held": Held,
     "resumed": Resumed,
+    "approved": Approved,
+    "withheld": Withheld,
     "noted": Noted,
     "ended": Ended,
 }
@@ -113,6 +132,8 @@ class Run:
     undoing: bool = False  # the last of them is being taken back
     turned_back: TurnedBack | None = None
     held: str | None = None
+    approved: bool = False  # the steps behind the gate may be done
+    withheld: Withheld | None = None  # why they were not, when somebody last approved them
     ended: State | None = None
     started_at: dict[int, float] = field(default_factory=dict)  # position -> when it was first started
 
@@ -145,29 +166,40 @@ def fold(entries: Iterable[Entry]) -> Run:
 
 def _apply(run: Run, entry: Entry) -> Run:
     match entry.fact:
-        case Started(position):
-            _expect(run, entry, position in (run.reached, run.reached - 1))
-            began = {position: entry.at, **run.started_at}
-            return replace(run, reached=position + 1, in_doubt=True, started_at=began)
-        case Finished(position):
-            _expect(run, entry, position == run.reached - 1)
-            return replace(run, in_doubt=False)
+        case Started() | Finished() | Undoing() | Undone() as fact:
+            return _apply_to_step(run, entry, fact)
         case TurnedBack():
             return replace(run, turned_back=run.turned_back or entry.fact, ended=None)
-        case Undoing(position):
-            _expect(run, entry, position == run.reached - 1)
-            return replace(run, undoing=True)
-        case Undone(position):
-            _expect(run, entry, position == run.reached - 1)
-            return replace(run, reached=position, in_doubt=False, undoing=False)
         case Held(why):
             return replace(run, held=why)
         case Resumed():
             return replace(run, held=None, ended=None if run.ended == "rollback-incomplete" else run.ended)
+        case Approved():
+            return replace(run, approved=True, withheld=None, ended=None if run.ended == "completed" else run.ended)
+        case Withheld(position):
+            return replace(run, approved=False, withheld=entry.fact, reached=position, in_doubt=False)
         case Noted():
             return run
         case Ended(state):
             return replace(run, ended=state, held=None)
+
+
+def _apply_to_step(run: Run, entry: Entry, fact: Started | Finished | Undoing | Undone) -> Run:
+    last = fact.position == run.reached - 1
+    match fact:
+        case Started(position):
+            _expect(run, entry, last or position == run.reached)
+            began = {position: entry.at, **run.started_at}
+            return replace(run, reached=position + 1, in_doubt=True, started_at=began)
+        case Finished():
+            _expect(run, entry, last)
+            return replace(run, in_doubt=False)
+        case Undoing():
+            _expect(run, entry, last)
+            return replace(run, undoing=True)
+        case Undone(position):
+            _expect(run, entry, last)
+            return replace(run, reached=position, in_doubt=False, undoing=False)
 
 
 def _expect(run: Run, entry: Entry, fits: bool) -> None:  # noqa: FBT001  an assertion

@@ -34,8 +34,11 @@ class Stop:
 Move = Do | Undo | Wait | Stop
 
 
-def next_move(run: Run, length: int) -> Move:
-    """Return the one move that is right now, for a plan of this many steps."""
+def next_move(run: Run, length: int, gate: int | None = None) -> Move:
+    """Return the one move that is right now, for a plan of this many steps.
+
+    The steps from `gate` on wait for an approval; until then the run is completed with them open.
+    """
     if run.ended is not None:
         return Stop(run.ended)
     if run.turned_back is not None:
@@ -44,4 +47,5 @@ def next_move(run: Run, length: int) -> Move:
         return Wait()
     if run.in_doubt:
         return Do(run.reached - 1)  # killed half-way: look again, then finish it
-    return Do(run.reached) if run.reached < length else Stop("completed")
+    goal = length if gate is None or run.approved else gate
+    return Do(run.reached) if run.reached < goal else Stop("completed")

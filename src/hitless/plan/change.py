@@ -1,13 +1,15 @@
 """The change file: what the user wants. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
-from hitless.kit.units import Share
+from hitless.kit.units import Share, parse_duration_s
 from hitless.plan.document import (
     Count,
     Duration,
     EnvName,
+    FlagKey,
+    MigrationName,
     Model,
     Name,
     OptionalDuration,
@@ -15,12 +17,14 @@ from hitless.plan.document import (
     Version,
     after,
     before,
+    called,
     read,
 )
 
 Strategy = Literal["canary", "blue-green", "rolling"]
 Evidence = Literal["observed", "required", "none"]
 Stage = Share | str  # a share of users, or the name of a group
+OnFailure = Literal["take back", "freeze", "go on"]
 
 BAKE_S = 10.0
 NO_EVIDENCE_S = 600.0
@@ -38,6 +42,89 @@ def _stage(value: object) -> Stage:
     return value
 
 
+def _ratio(value: object) -> float:
+    if not isinstance(value, str) or not value.endswith("x"):
+        raise ValueError(f"{value!r} is no ratio like 2x or 1.25x")
+    try:
+        ratio = float(value[:-1])
+    except ValueError:
+        raise ValueError(f"{value!r} is no ratio like 2x or 1.25x") from None
+    if not 1.0 <= ratio <= 1000.0:
+        raise ValueError(f"{value} is not from 1x to 1000x")
+    return ratio
+
+
+def _alpha(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no percentage like 1%")  # noqa: TRY004  pydantic wants ValueError
+    alpha = Share.parse(value).fraction
+    if not 0 < alpha <= 0.2:
+        raise ValueError(f"{value} is not above 0% and at most 20%")
+    return alpha
+
+
+def _contract(value: object) -> float | None:
+    match value:
+        case "manual":
+            return None
+        case "at once":
+            return 0.0
+        case str() if value.startswith("after "):
+            return parse_duration_s(value.removeprefix("after "))
+        case _:
+            raise ValueError(f"{value!r} is not one of: manual, after 24h, at once")
+
+
+def _listed(key: str) -> Callable[[object], object]:
+    """A bare list is short for a section with this key alone."""
+
+    def convert(value: object) -> object:
+        return {key: value} if isinstance(value, list | tuple) else value
+
+    return convert
+
+
+Ratio = Annotated[float, before(_ratio)]
+
+
+class ErrorsGuard(Model):
+    """How much more often users of the new version may meet an error before it counts as worse."""
+
+    worse: Ratio = 1.0
+
+
+class LatencyGuard(Model):
+    """How much slower the new version may be before it counts as worse."""
+
+    worse: Ratio = 1.25
+    at: Literal["p50", "p90", "p95", "p99"] = "p99"
+
+
+class Guards(Model):
+    """What is watched while a change goes on."""
+
+    alpha: Annotated[float, before(_alpha)] = 0.01  # that a healthy change is taken back, over the whole run
+    errors: ErrorsGuard = ErrorsGuard()
+    latency: LatencyGuard = LatencyGuard()
+
+
+class DatabaseChange(Model):
+    """Migrations of one database; a bare list is short for `migrations`."""
+
+    migrations: tuple[MigrationName, ...]
+    contract: Annotated[float | None, before(_contract)] = None  # seconds after the switch; None: by `hitless contract`
+
+
+class FlagChange(Model):
+    """Stages of one flag; a bare list is short for `stages`."""
+
+    stages: tuple[str, ...]
+    bake: Duration = BAKE_S
+    evidence: Evidence = "observed"
+    no_evidence: Duration = NO_EVIDENCE_S
+    cohort: Literal["own", "same as change"] = "own"
+
+
 class ServiceChange(Model):
     """What happens to one service: a new version (`to`), or edits of how it runs."""
 
@@ -51,6 +138,8 @@ class ServiceChange(Model):
     check: tuple[str, ...] | None = None
     check_timeout: Duration = 60.0
     restart: bool = False
+    accept_blind: bool = False  # a step may be too short to see anything, and the user knows
+    schema_version: MigrationName | None = called("schema", None)  # None: the newest of this change's migrations
     works_with: Mapping[Name, str] = {}
     # edits: whatever stands here takes the place of the system file's value
     instances: Count | None = None
@@ -86,7 +175,17 @@ class Change(Model):
 
     change: Name
     why: str = ""
-    services: Mapping[Name, ServiceChange]
+    on_failure: OnFailure = "take back"
+    services: Mapping[Name, ServiceChange] = {}
+    guards: Guards = Guards()
+    database: Mapping[Name, Annotated[DatabaseChange, before(_listed("migrations"))]] = {}
+    flags: Mapping[FlagKey, Annotated[FlagChange, before(_listed("stages"))]] = {}
+
+    @after
+    def _check_some(self) -> Self:
+        if not (self.services or self.database or self.flags):
+            raise ValueError("a change needs services, database or flags")
+        return self
 
 
 def read_change(text: str, *, file: str) -> Change:

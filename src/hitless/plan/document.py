@@ -49,6 +49,11 @@ def after(check: C) -> C:
     return model_validator(mode="after")(check)  # type: ignore[return-value]
 
 
+def called(name: str, default: object) -> Any:
+    """Give a field another name in the file than in the code."""
+    return Field(default=default, alias=name)
+
+
 def _matching(pattern: str, what: str) -> AfterValidator:
     compiled = re.compile(pattern)
 
@@ -77,6 +82,8 @@ Count = Annotated[int, Field(ge=1, le=INSTANCES_LIMIT, strict=True)]
 Reference = Annotated[
     str, _matching(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.{1,300}|postgres(?:ql)?://\S{1,500})", "reference")
 ]
+MigrationName = Annotated[str, _matching(r"[0-9]{1,14}_[A-Za-z0-9_-]{1,48}", "name of a migration (NNNN_name)")]
+FlagKey = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "key of a flag")]
 EnvName = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "name of an environment variable")]
 UserSource = Annotated[
     str, _matching(r"(?:header|cookie):[A-Za-z0-9_-]{1,60}", "source of users (header:NAME, cookie:NAME)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from hitless.kit.errors import InvalidInput
+from hitless.plan.change import OnFailure
 from hitless.plan.document import decode
 from hitless.plan.step import Step, encode
 
@@ -31,6 +32,8 @@ class Plan:
     source: str  # the text of the change file
     claims: tuple[str, ...]  # what no other run may touch meanwhile: services and their callers
     steps: tuple[Step, ...]
+    gate: int | None = None  # the steps from this position on wait until somebody approves them
+    on_failure: OnFailure = "take back"
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()  # what a person should know: defaults taken, forecasts
 
@@ -38,7 +41,12 @@ class Plan:
     def hash(self) -> str:
         """Name exactly these steps; it changes when the change file or the running system does."""
         plain = json.dumps([encode(step) for step in self.steps], sort_keys=True)
-        return hashlib.sha256(f"{self.change}\n{plain}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.change}\n{self.gate}\n{self.on_failure}\n{plain}".encode()).hexdigest()
+
+    @property
+    def no_way_back(self) -> int | None:
+        """The position of the first step that cannot be undone without loss; None if there is none."""
+        return next((position for position, step in enumerate(self.steps) if step.point_of_no_return), None)
 
     def to_json(self) -> dict[str, Any]:
         """Write the plan as plain data, for the plan file and the journal."""
@@ -48,6 +56,8 @@ class Plan:
             "hash": self.hash,
             "source": self.source,
             "claims": list(self.claims),
+            "gate": self.gate,
+            "on_failure": self.on_failure,
             "steps": [self._step(position, step) for position, step in enumerate(self.steps)],
             "refusals": [{"code": each.code, "text": each.text, "hint": each.hint} for each in self.refusals],
             "remarks": list(self.remarks),
@@ -63,6 +73,8 @@ class Plan:
                 source=plain["source"],
                 claims=tuple(plain["claims"]),
                 steps=tuple(_decode_step(each["step"], kinds) for each in plain["steps"]),
+                gate=plain["gate"],
+                on_failure=plain["on_failure"],
                 refusals=tuple(Refusal(**each) for each in plain["refusals"]),
                 remarks=tuple(plain["remarks"]),
             )

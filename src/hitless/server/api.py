@@ -112,6 +112,7 @@ async def _apply(controller: Controller, request: Request) -> Any:
         _text(body, "source"),
         file=str(body.get("file", "change")),
         expected_hash=str(expected) if expected else None,
+        approved_by=str(body["approved_by"]) if body.get("approved_by") else None,
         crash_at=body.get("crash_at"),
     )
     return {"run": run}
@@ -139,6 +140,8 @@ async def _tell(controller: Controller, request: Request) -> Any:
             await controller.abort(run, why)
         case "rollback":
             await controller.rollback(run, why)
+        case "contract":
+            await controller.contract(run, str(body.get("who") or "a person at the command line"))
         case verb:
             raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
     return {"run": run}

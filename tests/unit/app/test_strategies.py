@@ -20,6 +20,10 @@ def launch(version: str) -> Launch:
     return Launch(service="orders", version=version, run=("orders",), cwd="/")
 
 
+def steps_of(shipping: Ship) -> tuple[Step, ...]:
+    return (*shipping.ship(), *shipping.retire())
+
+
 @dataclass
 class Model:
     """What a plan may rely on, and no more."""
@@ -117,7 +121,7 @@ def carried_out(model: Model, steps: Iterable[Step]) -> Model:
 
 @given(ships())
 def test_in_the_end_the_new_version_alone_serves_everybody(ship: Ship) -> None:
-    model = carried_out(before(ship), ship.steps())
+    model = carried_out(before(ship), steps_of(ship))
     assert model.routing() == (ship.slot, Share(0), "")
     assert model.admitted == {InstanceId("orders", ship.slot, number) for number in ship.new_numbers}
     if not ship.change.keep:
@@ -126,7 +130,7 @@ def test_in_the_end_the_new_version_alone_serves_everybody(ship: Ship) -> None:
 
 @given(ship=ships(), data=st.data())
 def test_from_every_point_the_way_back_ends_where_the_change_began(ship: Ship, data: st.DataObject) -> None:
-    steps = list(ship.steps())
+    steps = list(steps_of(ship))
     done = steps[: data.draw(st.integers(0, len(steps)))]
     model = carried_out(before(ship), done)
     carried_out(model, [inverse for step in reversed(done) if (inverse := step.inverse()) is not None])
@@ -136,7 +140,7 @@ def test_from_every_point_the_way_back_ends_where_the_change_began(ship: Ship, d
 @given(ships())
 def test_the_share_of_the_new_version_only_grows_and_reaches_everybody(ship: Ship) -> None:
     model, shares = before(ship), []
-    for step in ship.steps():
+    for step in steps_of(ship):
         model.carry_out(step)
         shares.append(model.reached(ship.slot))
     assert shares == sorted(shares)
@@ -145,7 +149,7 @@ def test_the_share_of_the_new_version_only_grows_and_reaches_everybody(ship: Shi
 
 @given(ships())
 def test_no_share_grows_without_a_watch_that_knows_it(ship: Ship) -> None:
-    steps = list(ship.steps())
+    steps = list(steps_of(ship))
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if isinstance(step, Shift):
             assert isinstance(following, Watch)
@@ -160,7 +164,7 @@ def test_no_share_grows_without_a_watch_that_knows_it(ship: Ship) -> None:
 
 @given(ships())
 def test_a_check_runs_once_before_the_first_user(ship: Ship) -> None:
-    kinds = [type(step) for step in ship.steps()]
+    kinds = [type(step) for step in steps_of(ship)]
     assert kinds.count(Check) == (1 if ship.change.check else 0)
     if ship.change.check:
         assert kinds.index(Check) < kinds.index(Shift)
@@ -171,7 +175,7 @@ def test_a_rolling_change_never_runs_more_than_it_must(ship: Ship) -> None:
     if ship.change.strategy != "rolling" or ship.change.keep:
         return
     model, most = before(ship), 0
-    for step in ship.steps():
+    for step in steps_of(ship):
         model.carry_out(step)
         most = max(most, len(model.runs))
     assert most <= max(len(ship.old_numbers), len(ship.new_numbers)) + 1

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitless.engine.journal import (
+    Approved,
     Ended,
     Entry,
     Fact,
@@ -17,6 +18,7 @@ from hitless.engine.journal import (
     TurnedBack,
     Undoing,
     Undone,
+    Withheld,
     fold,
 )
 from hitless.engine.machine import Do, Stop, Undo, Wait, next_move
@@ -50,6 +52,26 @@ BACK = TurnedBack("worse", "2 % against 0.1 %")
 )
 def test_the_next_move_follows_from_the_facts(facts: list[Fact], move: object) -> None:
     assert next_move(told(*facts), 2) == move
+
+
+AT_THE_GATE = [Started(0), Finished(0)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "move"),
+    [
+        (AT_THE_GATE, Stop("completed")),
+        ([*AT_THE_GATE, Ended("completed"), Approved("ann")], Do(1)),
+        ([Approved("ann"), *AT_THE_GATE], Do(1)),  # approved beforehand: no stop at the gate
+        ([*AT_THE_GATE, Approved("ann"), Started(1), Finished(1)], Stop("completed")),
+        ([*AT_THE_GATE, Approved("ann"), Started(1), Withheld(1, "too-early", "3 sessions")], Stop("completed")),
+        ([*AT_THE_GATE, Approved("ann"), Started(1), Withheld(1, "too-early", "x"), Approved("ann")], Do(1)),
+        ([*AT_THE_GATE, Ended("completed"), BACK], Undo(0)),
+        ([*AT_THE_GATE, Ended("completed"), BACK, Undoing(0), Undone(0)], Stop("rolled-back")),
+    ],
+)
+def test_steps_behind_the_gate_wait_for_an_approval(facts: list[Fact], move: object) -> None:
+    assert next_move(told(*facts), 2, gate=1) == move
 
 
 @pytest.mark.parametrize("facts", [[Finished(0)], [Started(1)], [Started(0), Undone(1)], [Started(0), Finished(1)]])
