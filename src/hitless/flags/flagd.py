@@ -252,6 +252,7 @@ class Flagd:
 
     async def _metadata(self, package: str, _request: Any, _context: Context) -> Any:
         response = _MESSAGES[f"{package}.GetMetadataResponse"]()
+        response.metadata.SetInParent()  # the Python provider asks for it even where it is empty, or stops listening
         response.metadata.update(self._served.context)
         return response
 

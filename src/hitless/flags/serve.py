@@ -22,6 +22,7 @@ from hitless.flags.web import Web
 from hitless.kit.errors import HitlessError
 
 LOOK_S = 0.5
+BACKLOG = 1024  # connections that wait until the loop takes them: who connects after the first line is answered
 GRACE_S = 1  # streams are cut on TERM; their clients come back by themselves
 
 
@@ -93,11 +94,13 @@ def listen(address: str) -> socket.socket:
             listener.bind(str(path))
         finally:
             os.umask(before)
+        listener.listen(BACKLOG)
         return listener
     host, _, port = address.rpartition(":")
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host.strip("[]"), int(port)))
+    listener.listen(BACKLOG)
     return listener
 
 

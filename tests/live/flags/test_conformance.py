@@ -1,6 +1,7 @@
 """flagd-testbed's features through the official Python provider: in-process, RPC and OFREP, against our server.
 
-The features are read from HITLESS_FLAGD_TESTBED; without that folder, or without the providers, nothing is run.
+The features are read from `shared/data/flagd` beside the checkout, or from the folder in HITLESS_FLAGD_TESTBED;
+without that folder, or without the providers, nothing is run.
 """
 
 import json
@@ -14,7 +15,14 @@ import pytest
 
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("default")]
 
-TESTBED = Path(os.environ.get("HITLESS_FLAGD_TESTBED", "/work/shared/data/flagd"))
+
+def folder_of_testbed() -> Path:
+    named = os.environ.get("HITLESS_FLAGD_TESTBED")
+    beside = [above / "shared" / "data" / "flagd" for above in Path(__file__).parents[4:6]]
+    return Path(named) if named else next((folder for folder in beside if folder.is_dir()), beside[0])
+
+
+TESTBED = folder_of_testbed()
 if not TESTBED.is_dir():
     pytest.skip(f"flagd-testbed is not at {TESTBED}: conformance was not tested", allow_module_level=True)
 pytest.importorskip("gherkin", reason="gherkin-official is not installed: conformance was not tested")
