@@ -9,6 +9,7 @@ from typing import Any
 from hitless.app.bring_up import Resting, bring_up
 from hitless.app.crash import FileCrashPoints
 from hitless.app.differences import running, structural
+from hitless.app.exposure import exposed_now
 from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
 from hitless.app.observation import instance_states, observe, status_of
@@ -17,6 +18,8 @@ from hitless.app.plan_database import DatabasePart
 from hitless.app.plan_flags import FlagsPart
 from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
+from hitless.app.proof.proof import Pair, Prover, pairs_of
+from hitless.app.proof.state import State
 from hitless.app.report import Reports
 from hitless.app.world import World
 from hitless.engine.engine import Engine
@@ -81,20 +84,33 @@ class Controller:
         system = self._file_now()
         if found := list(structural(self._system, system)):
             raise Refused("differs", f"{self._file.name} is not what runs: {'; '.join(found)}", "hitless down, then up")
-        in_flight = {row.run: frozenset(row.plan["claims"]) for row in await self._in_flight()}
+        facts, flying = await observe(self._world), await self._in_flight()
         services = ServicesPart(
             system=system,
-            facts=await observe(self._world),
+            facts=facts,
             folder=str(self._file.parent),
             launch_of=self._launches(system).of,
             missing=missing,
             change=change,
         )
-        return Planner(change=change, source=source, in_flight=in_flight).plan(
+        planner = Planner(
+            change=change,
+            source=source,
+            in_flight={row.run: frozenset(row.plan["claims"]) for row in flying},
+            start=State.of(facts, {}),
+            prover=Prover(system=system, change=change, observed=await self._observed()),
+            exposed_by={row.run: exposed_now(facts, row.plan["claims"]) for row in flying},
+        )
+        return planner.plan(
             DatabasePart(system=system, change=change).propose(),
             services.propose(),
             FlagsPart(system=system, change=change).propose(),
         )
+
+    async def _observed(self) -> frozenset[Pair]:
+        """What was live together in runs that went well."""
+        rows = [RunRow(**row) for row in await self._store.runs()]
+        return frozenset(pair for row in rows if row.state == "completed" for pair in pairs_of(row.plan))
 
     async def apply(
         self,

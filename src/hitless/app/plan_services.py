@@ -1,9 +1,7 @@
 """The services of a change: what is shipped, by which strategy, and what speaks against it. Pure."""
 
 import hashlib
-import operator
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hitless.app.facts import Facts, ServiceNow
@@ -20,15 +18,6 @@ HEADROOM = 1.25  # of the memory that instances use now: new ones start cold and
 
 LaunchOf = Callable[[str, Service, str], Launch]  # (service name, its section, version) -> how to start an instance
 Missing = Callable[[Launch], Refusal | None]  # what a launch needs and this machine lacks
-
-_COMPARE: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "==": operator.eq,
-}
-_WANTED = re.compile(r"(>=|<=|>|<|==)\s*([0-9][0-9.]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +72,6 @@ class ServicesPart:
             yield Refusal(code="same-version", text=text, hint="restart: true replaces its processes all the same")
         if wanted.ships and (lacking := self.missing(self._new_launch(name, wanted, now))) is not None:
             yield lacking
-        yield from self._unfit_pairs(name, wanted)
 
     @staticmethod
     def _edits(wanted: ServiceChange) -> bool:
@@ -105,22 +93,6 @@ class ServicesPart:
     def _new_count(self, name: str) -> int:
         now = self.facts.services.get(name)
         return self.change.services[name].instances or len(now.baseline.numbers if now and now.baseline else ())
-
-    def _unfit_pairs(self, name: str, wanted: ServiceChange) -> Iterator[Refusal]:
-        for partner, condition in wanted.works_with.items():
-            live = self._live_versions(partner)
-            unfit = [version for version in live if not _fits(version, condition)]
-            if unfit or not live:
-                text = f"{name} {wanted.to} works with {partner} {condition}, and {', '.join(unfit) or 'none'} is live"
-                hint = f"ship {partner} first, in a change of its own"
-                yield Refusal(code="unfit-pair", text=text, hint=hint)
-
-    def _live_versions(self, service: str) -> list[str]:
-        """A called service of the same change has shipped whole before its callers begin."""
-        if service in self.change.services and (to := self.change.services[service].to):
-            return [to]
-        now = self.facts.services.get(service)
-        return [now.baseline.launch.version] if now and now.baseline else []
 
     def _new_launch(self, name: str, wanted: ServiceChange, now: ServiceNow) -> Launch:
         section = self.system.services[name]
@@ -188,14 +160,3 @@ def _exposure(rate: float, wanted: ServiceChange) -> str:
     stages = [stage for stage in wanted.steps or CANARY_STEPS if isinstance(stage, Share)]
     first = stages[0]
     return f"the first step of {first} exposes about {rate * first.fraction * wanted.bake:.3g} of them"
-
-
-def _fits(version: str, condition: str) -> bool:
-    wanted = _WANTED.fullmatch(condition.strip())
-    if wanted is None:
-        return version == condition
-    return _COMPARE[wanted[1]](_numbers(version), _numbers(wanted[2]))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -1,9 +1,15 @@
 """From a change and the system as it runs to a plan, or to the reasons why not. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hitless.app.exposure import exposures, remarks
+from hitless.app.exposure import to_json as exposure_json
+from hitless.app.proof.proof import Prover
+from hitless.app.proof.proof import to_json as proof_json
+from hitless.app.proof.state import State
 from hitless.app.proposal import Proposal, joined
+from hitless.kit.units import Share
 from hitless.plan.change import Change
 from hitless.plan.plan import Plan, Refusal
 
@@ -15,6 +21,9 @@ class Planner:
     change: Change
     source: str  # the text of the change file
     in_flight: Mapping[str, frozenset[str]]  # run -> what it claims
+    start: State  # what is live now
+    prover: Prover
+    exposed_by: Mapping[str, Share] = field(default_factory=dict)  # run under way -> share of users it has now
 
     def plan(self, *parts: Proposal) -> Plan:
         """Return the plan; it holds every reason against it that can be seen now."""
@@ -23,6 +32,9 @@ class Planner:
         refusals = [*whole.refusals, *self._taken(whole.claims)]
         if not steps and not refusals:
             refusals.append(Refusal(code="nothing-to-do", text=f"change {self.change.change} changes nothing"))
+        proof = self.prover.prove(self.start, steps)
+        found = exposures(steps)
+        exposure = exposure_json(found, self.exposed_by)
         return Plan(
             change=self.change.change,
             why=self.change.why,
@@ -31,8 +43,10 @@ class Planner:
             steps=steps,
             gate=len(whole.reversible) if whole.needs_approval else None,
             on_failure=self.change.on_failure,
-            refusals=tuple(refusals),
-            remarks=whole.remarks,
+            refusals=(*refusals, *proof.refusals),
+            remarks=(*whole.remarks, *remarks(found, exposure)),
+            proof=proof_json(proof),
+            exposure=exposure,
         )
 
     def _taken(self, claims: frozenset[str]) -> Iterator[Refusal]:

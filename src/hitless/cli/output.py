@@ -49,11 +49,22 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         mark = "  POINT OF NO RETURN" if step["point_of_no_return"] else ""
         lines.append(f"  {step['position']:>3}  {step['describe'].ljust(width)}   undo: {undo}{mark}")
     lines += [f"  note: {remark}" for remark in plan["remarks"]]
+    lines += _proof_lines(plan["proof"])
     for refusal in plan["refusals"]:
         lines.append(f"refused  {refusal['code']}: {refusal['text']}")
         if refusal["hint"]:
             lines.append(f"  hint: {refusal['hint']}")
     return "\n".join(lines)
+
+
+def _proof_lines(proof: Mapping[str, Any]) -> list[str]:
+    pairs = proof.get("pairs", [])
+    if not pairs:
+        return []
+    return [
+        f"  proof: {proof['states']} states, forward and backward; live at once, and why it works:",
+        *(f"    {each['live'][0]} with {each['live'][1]}: {each['why']}" for each in pairs),
+    ]
 
 
 def fact_text(fact: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:

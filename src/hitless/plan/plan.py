@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from hitless.kit.errors import InvalidInput
@@ -36,6 +36,8 @@ class Plan:
     on_failure: OnFailure = "take back"
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()  # what a person should know: defaults taken, forecasts
+    proof: Mapping[str, Any] = field(default_factory=dict)  # which pairs are live at once, and why each works
+    exposure: Mapping[str, Any] = field(default_factory=dict)  # how many users meet the new side, step by step
 
     @property
     def hash(self) -> str:
@@ -61,6 +63,8 @@ class Plan:
             "steps": [self._step(position, step) for position, step in enumerate(self.steps)],
             "refusals": [{"code": each.code, "text": each.text, "hint": each.hint} for each in self.refusals],
             "remarks": list(self.remarks),
+            "proof": self.proof,
+            "exposure": self.exposure,
         }
 
     @classmethod
@@ -77,6 +81,8 @@ class Plan:
                 on_failure=plain["on_failure"],
                 refusals=tuple(Refusal(**each) for each in plain["refusals"]),
                 remarks=tuple(plain["remarks"]),
+                proof=plain["proof"],
+                exposure=plain["exposure"],
             )
             written = plain["hash"]
         except (KeyError, TypeError, AttributeError) as error:
