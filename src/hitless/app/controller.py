@@ -21,9 +21,10 @@ from hitless.app.planner import Planner
 from hitless.app.proof.proof import Pair, Prover, pairs_of
 from hitless.app.proof.state import State
 from hitless.app.report import Reports
-from hitless.app.world import World
+from hitless.app.way_back import against_going_back
+from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
-from hitless.engine.journal import FACT_NAMES, Ended, Entry
+from hitless.engine.journal import FACT_NAMES, Ended, Entry, fold
 from hitless.engine.ports import RunRow
 from hitless.kit.errors import InvalidInput, Refused
 from hitless.plan.change import read_change
@@ -161,20 +162,30 @@ class Controller:
         await self._engine.abort(run, why)
 
     async def rollback(self, run: str, why: str) -> None:
-        """Take a completed run back. Raises Refused if a later run stands on it."""
+        """Take a completed run back.
+
+        Raises Refused if a later run stands on it, or what going back needs is no longer there.
+        """
         row = await self._row(run)
-        claims = set(row.plan["claims"])
         async with self._deciding:
-            for later in (RunRow(**each) for each in await self._store.runs()):
-                if later.run == run:
-                    break
-                if later.state != "rolled-back" and (both := sorted(claims & set(later.plan["claims"]))):
-                    raise Refused(
-                        "not-last",
-                        f"run {later.run} ({later.change}) came after {run} and has {', '.join(both)}",
-                        f"take that one back first: hitless rollback {later.run}",
-                    )
+            await self._refuse_later(row)
+            plan = Plan.from_json(row.plan, KINDS)
+            reached = fold(await self._journal.entries(run)).reached
+            for refusal in against_going_back(plan.steps[:reached], await observe(self._world), missing):
+                raise Refused(refusal.code, f"run {run} cannot be taken back: {refusal.text}", refusal.hint)
             await self._engine.rollback(run, why)
+
+    async def _refuse_later(self, row: RunRow) -> None:
+        claims = set(row.plan["claims"])
+        for later in (RunRow(**each) for each in await self._store.runs()):
+            if later.run == row.run:
+                break
+            if later.state != "rolled-back" and (both := sorted(claims & set(later.plan["claims"]))):
+                raise Refused(
+                    "not-last",
+                    f"run {later.run} ({later.change}) came after {row.run} and has {', '.join(both)}",
+                    f"take that one back first: hitless rollback {later.run}",
+                )
 
     async def contract(self, run: str, who: str) -> None:
         """Approve what the run does behind its gate. Raises Refused if nothing is open, or runs would meet."""
