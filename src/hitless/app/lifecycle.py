@@ -20,6 +20,7 @@ from hitless.kit.fence import Fence
 from hitless.kit.files import write_atomic
 from hitless.plan.instances import InstanceId
 from hitless.plan.system import System
+from hitless.runtime.free_ports import free_port
 from hitless.runtime.postgres import EmbeddedPostgres
 from hitless.runtime.steps import Launch
 from hitless.runtime.supervisor import ProcessSpec, ProcessStatus, Shims
@@ -127,6 +128,7 @@ class Lifecycle:
             cwd=str(self._file.parent),
             env={"PATH": f"{own}:{os.environ.get('PATH', '')}"},
             inherit_environment=True,
+            owns_orphans=False,  # it starts the shims of the instances, and they outlive it
             pid_file=True,
         )
 
@@ -135,7 +137,7 @@ class Lifecycle:
         if not token.exists():
             write_atomic(token, secrets.token_urlsafe(32))
         if not port.exists():
-            write_atomic(port, str(_free_port()))
+            write_atomic(port, str(free_port(secrets.randbits(32))))
 
     def refuse_taken_ports(self) -> None:
         """Raise InvalidInput if another program listens where the gateway will."""
@@ -186,12 +188,6 @@ def _epoch(state: Path) -> int:
     """The epoch in force: `up` writes the gateway's first files in the name of the controller before it."""
     file = state / "epoch"
     return int(file.read_text()) if file.exists() else 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _bindable(address: str) -> bool:

@@ -5,21 +5,19 @@ import contextlib
 import hashlib
 import os
 import signal
-import socket
 from pathlib import Path
 
 from hitless.kit.errors import HitlessError
 from hitless.kit.fence import Fence
 from hitless.plan.instances import InstanceId
-from hitless.runtime import rules
 from hitless.runtime.environment import fill, instance_environment
+from hitless.runtime.free_ports import free_port
 from hitless.runtime.health import answers_200
 from hitless.runtime.ports import Checked, ProcessState
 from hitless.runtime.shim.references import Unresolved, environment
 from hitless.runtime.steps import Launch
 from hitless.runtime.supervisor import ProcessSpec, ProcessStatus, Shims
 
-EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 CHECK_OUTPUT_BYTES = 64 << 10
 
 
@@ -133,24 +131,8 @@ class LocalProcesses:
 
     def _free_port(self, instance: InstanceId) -> int:
         taken = {status.spec.about.get("port") for status in self._shims.all().values()}
-        low, high = (int(word) for word in EPHEMERAL_PORTS.read_text().split())
         seed = hashlib.sha256(f"{self._state}/{instance}".encode()).digest()  # other systems begin elsewhere
-        first = rules.LOWEST_PORT + int.from_bytes(seed[:4], "big") % (rules.HIGHEST_PORT - rules.LOWEST_PORT)
-        known = {port for port in taken if isinstance(port, int)}
-        for port in rules.port_candidates((low, high), known, first):
-            if _is_free(port):
-                return port
-        raise HitlessError("no-port", "no port is free outside the kernel's ephemeral range", f"see {EPHEMERAL_PORTS}")
-
-
-def _is_free(port: int) -> bool:
-    both = socket.has_dualstack_ipv6()
-    family, host = (socket.AF_INET6, "::") if both else (socket.AF_INET, "")
-    try:
-        with socket.create_server((host, port), family=family, dualstack_ipv6=both):  # for a moment only
-            return True
-    except OSError:
-        return False
+        return free_port(int.from_bytes(seed[:4], "big"), {port for port in taken if isinstance(port, int)})
 
 
 def _is_instance(status: ProcessStatus) -> bool:
@@ -179,7 +161,7 @@ async def _run(command: tuple[str, ...], cwd: str, env: dict[str, str], timeout_
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,  # of its own, but in our session: it is ended with us
         )
     except OSError as error:
         return Checked(code=127, output=f"cannot start {command[0]} in {cwd}: {error}")

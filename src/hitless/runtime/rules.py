@@ -13,14 +13,16 @@ def crashes(state: ProcessState | None, restarts_before: int) -> bool:
     return state is not None and state.restarts - restarts_before >= CRASHES_LIMIT
 
 
-def port_candidates(ephemeral: tuple[int, int], taken: Collection[int], first: int) -> Iterator[int]:
-    """Yield ports for an instance, from `first` on and around, never from the range of outgoing connections.
+def port_candidates(ephemeral: tuple[int, int], taken: Collection[int], seed: int) -> Iterator[int]:
+    """Yield free ports from one on that the seed chooses; those of outgoing connections only when all others are gone.
 
-    Otherwise any such connection could take the port while its instance is being restarted.
+    Any such connection could take the port while the process that listens on it is being restarted. Every port is as
+    likely as another: systems that begin at different seeds do not meet in one corner.
     """
     low, high = ephemeral
-    span = HIGHEST_PORT - LOWEST_PORT + 1
-    for offset in range(span):
-        port = LOWEST_PORT + (first - LOWEST_PORT + offset) % span
-        if not low <= port <= high and port not in taken:
-            yield port
+    ports = range(LOWEST_PORT, HIGHEST_PORT + 1)
+    for group in ([p for p in ports if not low <= p <= high], [p for p in ports if low <= p <= high]):
+        for offset in range(len(group)):
+            port = group[(seed + offset) % len(group)]
+            if port not in taken:
+                yield port

@@ -35,6 +35,7 @@ class ProcessSpec:
     inherit_environment: bool = False  # True: all of our own environment, not only PATH, HOME and LANG
     stop_signal: int = signal.SIGTERM
     grace_s: float = 10.0  # from the stop signal to KILL
+    owns_orphans: bool = True  # when it ends, what it left behind is ended; False: only what shares its session
     pid_file: bool = False  # keep `{state}/run/NAME.pid` for as long as it is wanted
     log_bytes: int = 8 << 20  # of one file
     log_files: int = 3
@@ -227,7 +228,7 @@ def log_tail(log: Path, lines: int) -> str:
 
 
 def _spec(raw: dict[str, Any]) -> ProcessSpec:
-    known = {key: raw[key] for key in ProcessSpec.__slots__}
+    known = {key: raw[key] for key in ProcessSpec.__slots__ if key in raw}
     return ProcessSpec(**known | {"argv": tuple(raw["argv"]), "pid_file": raw["pid_file"] is not None})
 
 

@@ -1,12 +1,13 @@
 """The journal, the lease and the list of runs in PostgreSQL: one connection, one controller."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -16,11 +17,29 @@ from psycopg.types.json import Jsonb
 from hitless.kit.errors import Abandon, HitlessError, Refused
 
 Row = dict[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CONNECT_S = 5
 STATEMENT_S = 10
 TAKE_OVER_S = 30.0
 _LOCK = 0x6869746C  # "hitl": the advisory lock of the one controller
+
+
+def whole(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Awaitable[T]]:
+    """Let a statement end though nobody waits for it any longer: psycopg closes a connection cancelled at a bad moment.
+
+    The lease hangs on the one connection, so a reader who hangs up would end the controller. The server's time-out
+    bounds the wait.
+    """
+
+    @wraps(method)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(method(*args, **kwargs))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to hear it
+        return await asyncio.shield(task)
+
+    return run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +82,7 @@ class Store:
         """Give the lease back and go."""
         await self._connection.close()
 
+    @whole
     async def migrate(self) -> list[int]:
         """Bring the store's own schema up to this code's; returns the numbers of the files that ran."""
         ran = []
@@ -74,9 +94,7 @@ class Store:
                 "(number int PRIMARY KEY, name text NOT NULL, ran_at timestamptz NOT NULL DEFAULT now())"
             )
             known = {row["number"] async for row in await connection.execute("SELECT number FROM hitless.schema_file")}
-            for file in sorted(
-                resources.files("hitless.store").joinpath("schema").iterdir(), key=lambda each: each.name
-            ):
+            for file in _schema_files():
                 number = int(file.name.split("_")[0])
                 if number not in known:
                     await connection.execute(file.read_text().encode())
@@ -99,6 +117,7 @@ class Store:
         self.epoch = row["epoch"]
         return self.epoch
 
+    @whole
     async def create_run(self, plan: dict[str, Any]) -> str:
         """Begin a run. Raises Refused if one in flight claims the same services."""
         async with self._statement() as connection, connection.transaction():
@@ -123,6 +142,7 @@ class Store:
             row = await cursor.fetchone()
         return str(row["run"]) if row else ""
 
+    @whole
     async def append(self, run: str, fact: str, body: dict[str, Any], state: str) -> Fact:
         """Write one fact and the state that follows from it. Raises Abandon if a newer controller is there."""
         async with self._statement() as connection, connection.transaction():
@@ -173,6 +193,8 @@ class Store:
             "FOR UPDATE": b"SELECT epoch FROM hitless.lease WHERE epoch = %s FOR UPDATE",
             "FOR SHARE": b"SELECT epoch FROM hitless.lease WHERE epoch = %s FOR SHARE",
         }[lock]
+        if self.epoch == 0:
+            raise Abandon("no-lease", "this controller has not taken over yet, so it writes nothing")
         if await (await connection.execute(statement, (self.epoch,))).fetchone() is None:
             raise Abandon("fenced", f"epoch {self.epoch} was replaced by a newer controller")
 
@@ -184,6 +206,7 @@ class Store:
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise Abandon("store-lost", f"the journal's database is gone: {error}".strip()) from None
 
+    @whole
     async def _all(self, statement: str, values: Sequence[object]) -> list[Row]:
         async with self._statement() as connection:
             return await (await connection.execute(statement.encode(), values)).fetchall()

@@ -157,5 +157,5 @@ class Shift:
         if self.after.share == self.before.share and self.after.group != self.before.group:
             return f"group {self.after.group or self.before.group}"
         if self._slot() == self.after.baseline:
-            return f"all but {self.after.share} of users"
+            return "everybody" if self.after.share == NOBODY else f"all but {self.after.share} of users"
         return f"{self.after.share} of users"

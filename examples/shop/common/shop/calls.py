@@ -50,7 +50,7 @@ class Calls:
         except (OSError, Gone, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as problem:
             raise Wrong(502, f"{self.name} did not answer: {type(problem).__name__}") from None
         if called.status >= 500:
-            raise Wrong(502, f"{self.name} answered {called.status}")
+            raise Wrong(502, f"{self.name} answered {called.status}", failed_in=f"{self.name}/{called.version}")
         return called
 
     async def _exchange(self, data: bytes) -> Called:

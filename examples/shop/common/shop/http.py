@@ -65,9 +65,10 @@ class Request:
 class Wrong(Exception):
     """The request cannot be answered as asked; becomes an answer with this status."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, failed_in: str | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.headers = {} if failed_in is None else {"X-Failed-In": failed_in}  # SERVICE/VERSION whose fault it is
 
 
 @dataclass(slots=True)
@@ -101,6 +102,11 @@ Answer = Response | Stream | Upgrade
 def as_json(value: object, status: int = 200) -> Response:
     """Answer with JSON."""
     return Response(status, json.dumps(value).encode())
+
+
+def as_error(wrong: Wrong) -> Response:
+    """Say what was wrong."""
+    return Response(wrong.status, json.dumps({"error": str(wrong)}).encode(), headers=wrong.headers)
 
 
 def parse_head(head: bytes) -> Request:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-from shop.http import REASONS, Answer, Request, Response, Stream, Upgrade, Wrong, as_json, parse_head
+from shop.http import REASONS, Answer, Request, Response, Stream, Upgrade, Wrong, as_error, as_json, parse_head
 from shop.websocket import Websocket, accept
 
 HEAD_LIMIT = 32 * 1024
@@ -118,7 +118,7 @@ class Server:
             request = parse_head(head)
             request.body = await self._body(request, reader)
         except Wrong as wrong:
-            self._respond(writer, as_json({"error": str(wrong)}, wrong.status), keep=False)
+            self._respond(writer, as_error(wrong), keep=False)
             return False
         answer = await self._answer(request)
         match answer:
@@ -148,7 +148,7 @@ class Server:
                 return await self._ready()
             return await self._service.handle(request)
         except Wrong as wrong:
-            return as_json({"error": str(wrong)}, wrong.status)
+            return as_error(wrong)
         except Exception:  # noqa: BLE001  one request fails, not the service
             traceback.print_exc()
             return as_json({"error": "something broke here"}, 500)

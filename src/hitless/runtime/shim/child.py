@@ -67,7 +67,7 @@ class Child:
 
     def __init__(self, known: dict[str, object], *, own: bool) -> None:
         self.known = known
-        self.own = own
+        self.own = own  # forked by this shim, so that its exit code can be had
         self.pid = int(str(known["pid"]))
         self.since = time.monotonic()
         self.pidfd = os.pidfd_open(self.pid)
@@ -91,9 +91,13 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
-    def bury(self, patience_s: float = 0.0) -> dict[str, object]:
-        """After its death: end what it left behind, and return how it ended (unknown if it was taken over)."""
-        end_leftovers(self.pid, patience_s)  # before it is reaped: until then its number cannot mean a stranger
+    def bury(self, patience_s: float = 0.0, *, orphans: bool = True) -> dict[str, object]:
+        """After its death: end what it left behind, and return how it ended (unknown if it was taken over).
+
+        `orphans`: also what left its session; without it only what shares the session or the group.
+        """
+        # before it is reaped: until then its number cannot mean a stranger
+        end_leftovers(self.pid, patience_s, orphans=orphans)
         code: int | None = None
         if self.own:
             code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -110,49 +114,50 @@ class Child:
         os.close(self.pidfd)
 
 
-def end_leftovers(leader: int, patience_s: float) -> None:
+def end_leftovers(leader: int, patience_s: float, *, orphans: bool) -> None:
     """End what is left of the session that a dead process led, and its orphans: TERM, and KILL after the patience."""
+    parent = os.getpid() if orphans else -1
     begun = time.monotonic()
     number = signal.SIGTERM if patience_s > 0 else signal.SIGKILL
     signalled: set[int] = set()
-    while (pids := _leftovers(leader)) and time.monotonic() < begun + max(0.0, patience_s) + KILL_BOUND_S:
+    while (pids := _leftovers(leader, parent)) and time.monotonic() < begun + max(0.0, patience_s) + KILL_BOUND_S:
         if number == signal.SIGTERM and time.monotonic() >= begun + patience_s:
             number, signalled = signal.SIGKILL, set()
         for pid in set(pids) - signalled:
-            _send(pid, leader, number)
+            _send(pid, leader, parent, number)
         signalled.update(pids)
         time.sleep(0.005)
         _reap_orphans(leader)
 
 
-def _leftovers(leader: int) -> list[int]:
+def _leftovers(leader: int, parent: int) -> list[int]:
     if identity(leader) is not None:  # the number belongs to a stranger by now, and so do session and group
-        return [pid for pid in _all_pids() if pid != leader and _is_orphan(stat_of(pid))]
-    return [pid for pid in _all_pids() if pid != leader and _belongs(stat_of(pid), leader)]
+        return [pid for pid in _all_pids() if pid != leader and _is_orphan(stat_of(pid), parent)]
+    return [pid for pid in _all_pids() if pid != leader and _belongs(stat_of(pid), leader, parent)]
 
 
 def _all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  see the folder's docstring
 
 
-def _is_orphan(fields: list[str] | None) -> bool:
-    return fields is not None and fields[0] not in "ZX" and int(fields[1]) == os.getpid()
+def _is_orphan(fields: list[str] | None, parent: int) -> bool:
+    return fields is not None and fields[0] not in "ZX" and int(fields[1]) == parent
 
 
-def _belongs(fields: list[str] | None, leader: int) -> bool:
+def _belongs(fields: list[str] | None, leader: int, parent: int) -> bool:
     if fields is None or fields[0] in "ZX":
         return False
-    parent, group, session = (int(field) for field in fields[1:4])
-    return parent == os.getpid() or leader in (group, session)
+    its_parent, group, session = (int(field) for field in fields[1:4])
+    return its_parent == parent or leader in (group, session)
 
 
-def _send(pid: int, leader: int, number: int) -> None:
+def _send(pid: int, leader: int, parent: int, number: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
-        if _belongs(stat_of(pid), leader):  # asked again with the pidfd open
+        if _belongs(stat_of(pid), leader, parent):  # asked again with the pidfd open
             signal.pidfd_send_signal(descriptor, number)
     except ProcessLookupError:
         pass

@@ -34,7 +34,8 @@ class Shim:
     def begin(self) -> None:
         """Listen to signals, then adopt the process that lives or start one."""
         self._listen()
-        adopt_orphans()
+        if self.spec.owns_orphans:
+            adopt_orphans()
         before = read_status(self.folder)
         self.child = Child.adopt(before.get("child"))
         if not before:
@@ -136,7 +137,7 @@ class Shim:
             return
         lived_s = time.monotonic() - self.child.since
         patience_s = max(0.0, self.kill_at - time.monotonic()) if self.kill_at is not None else 0.0
-        self.status.last_exit = self.child.bury(patience_s)
+        self.status.last_exit = self.child.bury(patience_s, orphans=self.spec.owns_orphans)
         self.status.child = None
         self.child = None
         if not self.asked_to_stop:

@@ -29,6 +29,7 @@ class Spec:
             self.pid_file: str | None = raw["pid_file"]
             self.log_bytes: int = raw["log_bytes"]
             self.log_files: int = raw["log_files"]
+            self.owns_orphans: bool = raw.get("owns_orphans", True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NoSpec(str(error)) from error
 

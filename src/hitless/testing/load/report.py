@@ -53,7 +53,7 @@ class Slice:
     """The requests of one path that one version answered."""
 
     path: str  # as the profile has it
-    version: str | None  # X-Version; None: no answer, or one that does not say
+    version: str | None  # X-Version, or X-Failed-In of a failure passed on; None: no answer, or one that does not say
     total: int
     failed: int
     latency_ms: dict[str, float]

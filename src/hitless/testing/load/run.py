@@ -157,7 +157,8 @@ class Load:
             reason = str(lost)
         finally:
             self._tally.outstanding -= 1
-        self._end(due, reason, answer.headers.get("x-version"), (loop.time() - due_s) * 1000)
+        version = answer.headers.get("x-failed-in") or answer.headers.get("x-version")
+        self._end(due, reason, version, (loop.time() - due_s) * 1000)
 
     def _end(self, due: Request, reason: str | None, version: str | None, latency_ms: float) -> None:
         if reason is not None:
