@@ -32,6 +32,7 @@ VERBS = {
     "rollback": "hitless.cli.change",
     "contract": "hitless.cli.change",
     "runs": "hitless.cli.change",
+    "import": "hitless.cli.imports",
     "completion": "hitless.cli.completion",
 }
 

@@ -112,6 +112,11 @@ def read(model: type[M], text: str, *, file: str) -> M:
         raise _explain(model, error.errors()[0], lines, file) from None
 
 
+def written(content: Mapping[str, Any]) -> str:
+    """Write plain data as YAML, keys in their order."""
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=110)
+
+
 def decode(kind: type[T], plain: Mapping[str, Any]) -> T:
     """Build a frozen dataclass from plain data (as JSON gives it). Raises InvalidInput if it does not fit."""
     try:
