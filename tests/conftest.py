@@ -13,6 +13,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy machine", deadline=None)  # a slow example is no wrong one
+settings.load_profile("busy machine")
 
 # located, not imported: importing it looks for folders of its own
 BINARIES = Path(
