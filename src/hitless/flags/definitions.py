@@ -2,10 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
 
 from hitless.flags.flagset import FlagSet
 from hitless.flags.stages import canonical
@@ -39,33 +36,17 @@ def definition(document: str, flag: str) -> str:
 
 
 def with_flag(document: str, flag: str, changed: str) -> str:
-    """Return the set with one flag defined anew, or removed (empty). Raises InvalidInput if that flag would be bad."""
+    """Return the set with one flag defined anew, or removed (empty)."""
     read = json.loads(document)
     flags = dict(FlagSet.parse(document).definitions)
     flags.pop(flag, None) if not changed else flags.update({flag: json.loads(changed)})
-    written = json.dumps({**read, "flags": flags}, indent=2, ensure_ascii=False)
-    bad = FlagSet.parse(written).bad
-    if changed and flag in bad:
-        raise InvalidInput("flag-invalid", f"flag {flag!r}: {bad[flag]}", "see flagd's flags.json")
-    return written
+    return json.dumps({**read, "flags": flags}, indent=2, ensure_ascii=False)
 
 
-def expired(document: str, today: date) -> dict[str, str]:
-    """Name the flags whose metadata `expires` (YYYY-MM-DD) has passed, with their `owner`."""
-    found = {}
-    for key, flag in FlagSet.parse(document).definitions.items():
-        metadata = flag.get("metadata") if isinstance(flag, dict) else None
-        day = _day(metadata or {})
-        if day is not None and day < today:
-            found[key] = str((metadata or {}).get("owner", ""))
-    return found
-
-
-def _day(metadata: Mapping[str, Any]) -> date | None:
-    try:
-        return date.fromisoformat(str(metadata.get("expires", "")))
-    except ValueError:
-        return None
+def refuse_bad(served: FlagSet, flag: str) -> None:
+    """Raise InvalidInput if one flag of a set would be bad as it is served: an edit makes no bad flags."""
+    if flag in served.bad:
+        raise InvalidInput("flag-invalid", f"flag {flag!r}: {served.bad[flag]}", "see flagd's flags.json")
 
 
 def _lines(text: str) -> list[str]:

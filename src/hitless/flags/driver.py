@@ -2,6 +2,7 @@
 
 from hitless.flags.ports import Flags
 from hitless.flags.steps import Stage
+from hitless.kit.errors import Refused
 from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
 
@@ -20,14 +21,15 @@ class FlagsDriver:
         match step:
             case Stage():
                 served = await self._flags.definition(step.flag) == step.after
-                return served and not await self._flags.waiting_for(await self._flags.version())
+                return served and not await self._waiting()
             case _:
                 return False
 
     async def do(self, step: Step, moment: Moment) -> None:
         """Serve the definition and wait for the clients.
 
-        Raises StepFailed `flag-not-acknowledged` if one stays silent for too long; on the way back it is only noted.
+        Raises StepFailed `flag-not-acknowledged` if one stays silent for too long, `flag-bucketing` if one would split
+        the users in another way; on the way back both are only noted.
         """
         match step:
             case Stage():
@@ -36,9 +38,14 @@ class FlagsDriver:
                 raise StepFailed("unknown-step", f"{step.describe()}: this is no step of flags")
 
     async def _stage(self, step: Stage, moment: Moment) -> None:
-        version = await self._flags.put(step.flag, step.after)
+        if step.splits and not moment.backward:
+            try:
+                await self._flags.refuse_other_languages(step.flag)
+            except Refused as refusal:
+                raise StepFailed(refusal.code, refusal.text, refusal.hint) from None
+        await self._flags.put(step.flag, step.after, f"run {moment.run}, step {moment.position}")
         until = self._clock.now() + step.acknowledged_within_s
-        while (waiting := await self._flags.waiting_for(version)) and self._clock.now() < until:
+        while (waiting := await self._waiting()) and self._clock.now() < until:
             await self._clock.sleep(LOOK_AGAIN_S)
         if not waiting:
             return
@@ -46,3 +53,8 @@ class FlagsDriver:
         if not moment.backward:
             text = f"{len(waiting)} clients have not taken flag {step.flag} within {step.acknowledged_within_s:g} s"
             raise StepFailed("flag-not-acknowledged", f"{text}: {', '.join(waiting[:5])}", "hitless flags clients")
+
+    async def _waiting(self) -> tuple[str, ...]:
+        """Name the clients that have not what is served now; somebody else may have edited another flag meanwhile."""
+        version = await self._flags.version()
+        return tuple(client.name for client in await self._flags.clients() if client.version != version)

@@ -232,7 +232,7 @@ class Flagd:
                 yield message(type="provider_ready")
             # All flags, not only those that changed: who was away, or before us, cannot know which those are.
             change = message(type="configuration_change")
-            keys = {*self._served.all.keys, *self._served.retired}
+            keys = self._served.keys | self._served.retired
             change.data.update({"flags": {key: {"type": "update"} for key in keys}})
             yield change
             client.version = version
@@ -259,7 +259,7 @@ class Flagd:
     async def _versions(self, package: str, context: Context) -> AsyncIterator[Any]:
         asked = dict(context.invocation_metadata() or ())
         try:
-            with self._served.connected(package, context.peer(), str(asked.get("user-agent", ""))) as client:
+            with self._served.connected(package, _peer(context), str(asked.get("user-agent", ""))) as client:
                 async for version in self._served.versions():
                     yield version, client
         except TooManyStreams as error:
@@ -275,6 +275,11 @@ class Flagd:
         except InvalidInput as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, error.text)
             raise
+
+
+def _peer(context: Context) -> str:
+    peer = str(context.peer())
+    return "" if peer.startswith("unix:") else peer
 
 
 def _of_package(method: Callable[..., Any], package: str) -> Callable[..., Any]:

@@ -33,25 +33,21 @@ def single(flags: FlagSet, key: str, body: bytes, extra: Mapping[str, str]) -> A
     return _json(_written(answer), 404 if answer.error_code == "FLAG_NOT_FOUND" else 400)
 
 
-def bulk(flags: FlagSet, body: bytes, extra: Mapping[str, str], known_etag: str, host: str) -> Answer:
-    """Answer the evaluation of all flags; 304 if the client has exactly this answer."""
+def bulk(flags: FlagSet, body: bytes, extra: Mapping[str, str], known_etag: str, stream: str) -> Answer:
+    """Answer the evaluation of all flags; 304 if the client has these answers. `stream`: where changes are told."""
     context = _context(body)
     if isinstance(context, str):
         return _json({"errorCode": _code(context), "errorDetails": context}, 400)
-    stream: dict[str, Any] = {"type": "sse", "inactivityDelaySec": INACTIVITY_S}
-    address = f"{EVENTS}?since={flags.version}"
-    where = {"url": f"http://{host}{address}"} if host else {"endpoint": {"requestUri": address}}
-    content = _encode(
-        {
-            "flags": [_written(flags.evaluate(key, {**context, **extra})) for key in flags.keys],
-            "metadata": dict(flags.metadata),
-            "eventStreams": [stream | where],
-        }
-    )
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    content = {
+        "flags": [_written(flags.evaluate(key, {**context, **extra})) for key in flags.keys],
+        "metadata": dict(flags.metadata),
+    }
+    etag = f'"{hashlib.sha256(_encode(content)).hexdigest()[:32]}"'
     if etag in {each.strip().removeprefix("W/") for each in known_etag.split(",")}:
         return Answer(status=304, headers={"etag": etag})
-    return Answer(body=content, headers={"etag": etag})
+    where = {"url": stream} if "://" in stream else {"endpoint": {"requestUri": stream}}
+    streams = [{"type": "sse", "inactivityDelaySec": INACTIVITY_S, **where}]
+    return Answer(body=_encode(content | {"eventStreams": streams}), headers={"etag": etag})
 
 
 def event(version: str, changed_at: float) -> bytes:

@@ -1,48 +1,80 @@
-"""From a definition to what is served: the store, the set file, and the flag server's answer on its own socket."""
+"""From definitions to what is served: the store, the bundle of sets, and the flag server's answer on its own socket."""
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hitless.flags.bundle import DEFAULT, SetText, read_bundle, version_of, write_bundle
 from hitless.flags.definitions import definition
-from hitless.flags.languages import Seen
+from hitless.flags.edits import Wish
+from hitless.flags.languages import Seen, check_languages
+from hitless.flags.plain import plain
 from hitless.flags.postgres import Definitions
-from hitless.kit.errors import HitlessError
+from hitless.flags.stages import Members
+from hitless.kit.errors import HitlessError, InvalidInput
+from hitless.kit.fence import Fence
 from hitless.kit.files import write_atomic
 
 ANSWER_S = 5.0
 LARGEST_ANSWER = 16_000_000  # bytes; 10,000 clients of 1 kB and some
+BUNDLE = "flags.json"  # below the state folder
 
 
 class Published:
     """Implements `hitless.flags.ports.Flags`: what it returns from is served."""
 
-    def __init__(self, definitions: Definitions, set_file: Path, server: Path, who: str = "hitless") -> None:
-        self._definitions = definitions
-        self._file = set_file
-        self._server = server
-        self._who = who
+    def __init__(
+        self,
+        definitions: Definitions,
+        bundle: Path,
+        server: Path,
+        *,
+        groups: Mapping[str, Members] | None = None,
+        fence: Fence | None = None,
+        who: str = "hitless",
+    ) -> None:
+        self.definitions = definitions
+        self.groups = dict(groups or {})
+        self._bundle, self._server, self._fence, self._who = bundle, server, fence, who
+        self._publishing = asyncio.Lock()
 
-    async def definition(self, flag: str) -> str:
-        """Return a flag's definition as it lies in the file that is served; empty if there is none."""
+    async def definition(self, flag: str) -> str | None:
+        """Return a flag's definition, empty if there is none; None: what is stored is not what is served."""
+        stored = await self.definitions.sets()
+        if await self.version() != self._version_of(self._written(stored)):
+            return None
+        return definition(stored[0].document, flag)
+
+    async def put(self, flag: str, definition: str, why: str) -> str:
+        """Define a flag of the default set, or remove it (empty); returns the version once it is served."""
+        wish = Wish(definition=json.loads(definition)) if definition else Wish(remove=True)
         try:
-            return definition(self._file.read_text(encoding="utf-8"), flag)
-        except FileNotFoundError:
-            return ""
-
-    async def put(self, flag: str, definition: str, why: str = "a step of a change") -> str:
-        """Define a flag, or remove it (empty); returns the version of the set once it is served."""
-        await self._definitions.change(flag, definition, who=self._who, why=why)
+            await self.definitions.change(flag, wish, self.groups, who=self._who, why=why)
+        except InvalidInput as error:
+            if definition or error.code != "unknown-flag":  # removing again what is gone does no harm
+                raise
         return await self.publish()
 
     async def publish(self) -> str:
         """Serve what the store holds; called again after a kill it does no harm. Returns the version."""
-        write_atomic(self._file, await self._definitions.document())
-        return str((await self._ask("POST", "/admin/reload"))["version"])
+        async with self._publishing:
+            text = self._written(await self.definitions.sets())
+            if self._fence is None:
+                write_atomic(self._bundle, text)
+            else:
+                with self._fence.hold():
+                    write_atomic(self._bundle, text)
+            return str((await self._ask("POST", "/admin/reload"))["version"])
+
+    async def behind(self) -> bool:
+        """Tell whether the bundle on disk is not what the store holds: after a kill between the two."""
+        wanted = self._written(await self.definitions.sets())
+        return not self._bundle.exists() or self._bundle.read_text(encoding="utf-8") != wanted
 
     async def version(self) -> str:
-        """Return the version of the set that is served."""
+        """Return the version of the sets that are served."""
         return str((await self._ask("GET", "/admin/state"))["version"])
 
     async def clients(self) -> list[Seen]:
@@ -50,9 +82,25 @@ class Published:
         clients = (await self._ask("GET", "/admin/state"))["clients"]
         return [Seen(**{name: str(client[name]) for name in Seen.__dataclass_fields__}) for client in clients]
 
-    async def waiting_for(self, version: str) -> tuple[str, ...]:
-        """Name the connected clients that have not yet this version."""
-        return tuple(client.name for client in await self.clients() if client.version != version)
+    async def refuse_other_languages(self, flag: str) -> None:
+        """Raise Refused `flag-bucketing` if a client in process would split the users of a flag in another way."""
+        check_languages(await self.clients(), (await self.definitions.one(DEFAULT)).bucketing, flag)
+
+    def _written(self, stored: Any) -> str:
+        return write_bundle(
+            tuple(
+                SetText(
+                    name=each.name,
+                    bucketing=each.bucketing,
+                    text=plain(each.document, self.groups, each.bucketing),
+                )
+                for each in stored
+            )
+        )
+
+    @staticmethod
+    def _version_of(text: str) -> str:
+        return version_of(read_bundle(text))
 
     async def _ask(self, method: str, path: str) -> dict[str, Any]:
         try:
@@ -61,7 +109,10 @@ class Published:
         except (OSError, TimeoutError) as error:
             text = f"the flag server does not answer on {self._server}: {str(error) or 'no answer in time'}"
             raise HitlessError("flags-unreachable", text, "hitless doctor") from None
-        answer: dict[str, Any] = json.loads(body)
+        try:
+            answer: dict[str, Any] = json.loads(body)
+        except ValueError:
+            answer = {"errorDetails": "it hung up"}
         if b" 200 " not in head.split(b"\r\n", 1)[0]:
             raise HitlessError(
                 "flags-refused", f"the flag server refused: {answer.get('errorDetails')}", "hitless doctor"

@@ -1,6 +1,7 @@
 """The flag server's process: OFREP by uvicorn, flagd by gRPC, from set files that it only reads.
 
-Run: python -m hitless.flags.serve --set FILE --listen unix:PATH [--grpc unix:PATH] [--bucketing v3]
+Run: python -m hitless.flags.serve --bundle FILE --listen unix:PATH [--grpc unix:PATH]
+or with plain sets: --set [NAME=]FILE [--bucketing v3]
 SIGHUP, or POST /admin/reload on the unix socket, reads the files again; they are looked at every 500 ms besides.
 """
 
@@ -15,13 +16,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
+from hitless.flags.bundle import read_bundle
 from hitless.flags.flagd import Flagd
-from hitless.flags.served import Served, read_sets
+from hitless.flags.flagset import FlagSet
+from hitless.flags.served import Served
 from hitless.flags.web import Web
 from hitless.kit.errors import HitlessError
 
 LOOK_S = 0.5
+TOKEN = "HITLESS_FLAGS_TOKEN"  # noqa: S105  the name of a variable, not a token
 BACKLOG = 1024  # connections that wait until the loop takes them: who connects after the first line is answered
 GRACE_S = 1  # streams are cut on TERM; their clients come back by themselves
 
@@ -31,24 +36,30 @@ class FlagServer:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._paths = dict(map(_named, options.set))
+        self._paths = {"": options.bundle} if options.bundle else dict(map(_named, options.set))
         self._seen = self._marks()
-        self._served = Served(read_sets(self._paths, options.bucketing), dict(map(_pair, options.context)))
-        self._token = options.token_file.read_text().strip() if options.token_file else ""
+        self._served = Served(self._read(), dict(map(_pair, options.context)))
+        self._token = options.token_file.read_text().strip() if options.token_file else os.environ.get(TOKEN, "")
 
     async def run(self) -> None:
         """Serve; returns on TERM or INT."""
         listener = listen(self._options.listen)
         web = Web(self._served, self._token, self.reload)
         settings = uvicorn.Config(
-            web, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S, ws="none"
+            web,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_S,
+            ws="none",
+            http="httptools",
         )
         server = uvicorn.Server(settings)
         flagd = Flagd(self._served, self._token) if self._options.grpc else None
         port = await flagd.start(self._options.grpc) if flagd else 0
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._try_reload)
         watching = asyncio.create_task(self._watch())
-        sys.stdout.write(f"flags: {describe(listener)} grpc {port} version {self._served.all.version}\n")
+        sys.stdout.write(f"flags: {describe(listener)} grpc {port} version {self._served.version}\n")
         sys.stdout.flush()
         try:
             await server.serve(sockets=[listener])
@@ -60,7 +71,16 @@ class FlagServer:
     def reload(self) -> None:
         """Read the files and serve them. Raises HitlessError and goes on with the last good sets if one is bad."""
         self._seen = self._marks()
-        self._served.replace(read_sets(self._paths, self._options.bucketing))
+        self._served.replace(self._read())
+
+    def _read(self) -> dict[str, FlagSet]:
+        try:
+            texts = {name: path.read_text(encoding="utf-8") for name, path in self._paths.items()}
+        except (OSError, UnicodeDecodeError) as error:
+            raise HitlessError("set-unreadable", f"the sets cannot be read: {error}", "hitless doctor") from None
+        if self._options.bundle:
+            return read_bundle(texts[""])
+        return {name: FlagSet.parse(text, self._options.bucketing) for name, text in texts.items()}
 
     def _try_reload(self) -> None:
         try:
@@ -97,7 +117,8 @@ def listen(address: str) -> socket.socket:
         listener.listen(BACKLOG)
         return listener
     host, _, port = address.rpartition(":")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio lets Nagle wait 40 ms
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host.strip("[]"), int(port)))
     listener.listen(BACKLOG)
@@ -123,12 +144,18 @@ def _pair(text: str) -> tuple[str, str]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m hitless.flags.serve", description="Serve sets of flags.")
-    parser.add_argument("--set", action="append", required=True, metavar="[NAME=]FILE", help="several: the later wins")
+    sets = parser.add_mutually_exclusive_group(required=True)
+    sets.add_argument("--bundle", type=Path, metavar="FILE", help="all sets of a system in one file")
+    sets.add_argument("--set", action="append", metavar="[NAME=]FILE", help="several: the later wins")
     parser.add_argument("--listen", required=True, help="OFREP: unix:PATH or HOST:PORT (port 0: any)")
     parser.add_argument("--grpc", default="", help="flagd: unix:PATH or HOST:PORT (port 0: any)")
     parser.add_argument("--bucketing", choices=["v2", "v3"], default="v3")
     parser.add_argument("--context", action="append", default=[], metavar="NAME=VALUE", help="added to every context")
-    parser.add_argument("--token-file", type=Path, help="clients must send its content as bearer token or X-API-Key")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        help="clients must send its content as bearer token or X-API-Key; also: the environment's HITLESS_FLAGS_TOKEN",
+    )
     return parser.parse_args(arguments)
 
 
@@ -136,7 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process; returns the exit code."""
     try:
         server = FlagServer(parse(arguments))
-        asyncio.run(server.run(), debug=False)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server.run())
     except HitlessError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit)

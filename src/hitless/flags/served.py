@@ -1,16 +1,13 @@
-"""The set that is served now, and who has it: the state of the flag server, without any protocol."""
+"""The sets that are served now, and who has them: the state of the flag server, without any protocol."""
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from hitless.flags.bucketing import Bucketing
+from hitless.flags.bundle import merged, version_of
 from hitless.flags.flagset import FlagSet
 from hitless.kit.errors import HitlessError, InvalidInput
 
@@ -34,8 +31,9 @@ class Client:
 
     @property
     def name(self) -> str:
-        """How a person would call it."""
-        return f"{self.protocol} {self.peer} ({self.agent})"
+        """How a person would call it: its number tells apart those who say the same of themselves."""
+        said = " ".join(each for each in (self.peer, f"({self.agent})" if self.agent else "") if each)
+        return f"#{self.number} {self.protocol} {said}"
 
 
 class Served:
@@ -45,6 +43,7 @@ class Served:
         self.context = dict(context or {})  # laid over the context of every evaluation, and sent to those in process
         self.sets = dict(sets)
         self.all = merged(self.sets)
+        self.version = version_of(self.sets)  # of all sets together, also of those that only a selector reaches
         self.changed_at = time.time()
         self.clients: dict[int, Client] = {}
         self.retired: frozenset[str] = frozenset()  # flags that this process served once and that are gone
@@ -53,14 +52,20 @@ class Served:
 
     def replace(self, sets: Mapping[str, FlagSet]) -> bool:
         """Serve other sets from now on; False if they are the same."""
-        fresh = merged(sets)
-        if fresh.version == self.all.version:
+        version = version_of(sets)
+        if version == self.version:
             return False
-        self.retired = (self.retired | set(self.all.keys)) - set(fresh.keys)
-        self.sets, self.all, self.changed_at = dict(sets), fresh, time.time()
+        fresh = merged(sets)
+        self.retired = (self.retired | self.keys) - set(fresh.keys)
+        self.sets, self.all, self.version, self.changed_at = dict(sets), fresh, version, time.time()
         self._news.set()
         self._news = asyncio.Event()
         return True
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The flags of all sets."""
+        return frozenset(key for each in (self.all, *self.sets.values()) for key in each.keys)
 
     def selected(self, selector: str) -> FlagSet:
         """Return the set that a client selects: `flagSetId=ID`, a name, or all for nothing. Raises InvalidInput."""
@@ -77,8 +82,8 @@ class Served:
         last = ""
         while True:
             news = self._news
-            if self.all.version != last:
-                last = self.all.version
+            if self.version != last:
+                last = self.version
                 yield last
             else:
                 await news.wait()
@@ -94,30 +99,3 @@ class Served:
             yield client
         finally:
             del self.clients[client.number]
-
-    def waiting_for(self, version: str) -> tuple[str, ...]:
-        """Name the connected clients that have not this version."""
-        return tuple(client.name for client in self.clients.values() if client.version != version)
-
-
-def merged(sets: Mapping[str, FlagSet]) -> FlagSet:
-    """Lay several sets over one another: of two flags of one name, the later set's counts."""
-    if len(sets) == 1:
-        return next(iter(sets.values()))
-    flags: dict[str, Any] = {}
-    evaluators: dict[str, Any] = {}
-    for each in sets.values():
-        evaluators |= json.loads(each.text).get("$evaluators") or {}
-        for key, flag in each.definitions.items():
-            own = flag.get("metadata") or {}
-            flags[key] = {**flag, "metadata": {**each.metadata, **own}}
-    bucketing: Bucketing = next(iter(sets.values())).bucketing if sets else "v3"
-    return FlagSet.parse(json.dumps({"flags": flags, "$evaluators": evaluators}), bucketing)
-
-
-def read_sets(paths: Mapping[str, Path], bucketing: Bucketing) -> dict[str, FlagSet]:
-    """Read set files. Raises HitlessError `set-unreadable` or InvalidInput `flags-invalid`."""
-    try:
-        return {name: FlagSet.parse(path.read_text(encoding="utf-8"), bucketing) for name, path in paths.items()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise HitlessError("set-unreadable", f"the set file cannot be read: {error}", "hitless doctor") from None

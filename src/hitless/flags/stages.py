@@ -62,7 +62,7 @@ def at_stage(
         rule = on
     elif share.buckets:
         rule = _by_cohort(on, off, share) if cohort == "change" else _by_hash(on, off, share)
-    member = _member((groups or {})[group]) if group and stage != OFF else False
+    member = member_rule((groups or {})[group]) if group and stage != OFF else False
     return {**base, "state": "ENABLED", "targeting": {"if": [member, on, rule]}}
 
 
@@ -91,8 +91,13 @@ def _sides(variants: Any) -> tuple[str, str]:
     return names[True], names[False]
 
 
+# The key is written out: in every generation and every place the rule is put, the same text is hashed.
+_BUCKET_KEY = {"cat": [{"var": "$flagd.flagKey"}, {"var": "targetingKey"}]}
+
+
 def _by_hash(on: str, off: str, share: Share) -> dict[str, Any]:
-    return {"fractional": [[on, share.buckets], [off, BUCKETS - share.buckets]]}
+    split = {"fractional": [_BUCKET_KEY, [on, share.buckets], [off, BUCKETS - share.buckets]]}
+    return {"if": [{"var": "targetingKey"}, split, off]}  # who has no name stays on the old side
 
 
 def _by_cohort(on: str, off: str, share: Share) -> dict[str, Any]:
@@ -100,7 +105,8 @@ def _by_cohort(on: str, off: str, share: Share) -> dict[str, Any]:
     return {"if": [{"<=": [0, {"var": ["hitlessBucket", -1]}, share.buckets - 1]}, on, off]}
 
 
-def _member(members: Members) -> dict[str, Any]:
+def member_rule(members: Members) -> dict[str, Any]:
+    """Write a group as a rule. Raises InvalidInput for a pattern of addresses that no rule can say."""
     rules: list[Any] = [{"in": [{"var": "targetingKey"}, list(members.users)]}] if members.users else []
     match members.email.split("*"):
         case [""]:

@@ -18,6 +18,11 @@ class Stage:
     stage: str = "off"
     acknowledged_within_s: float = 30.0  # official clients wait up to 12 s after a lost stream
 
+    @property
+    def splits(self) -> bool:
+        """Whether the client itself splits the users, by its own hash."""
+        return '"fractional"' in self.after
+
     def describe(self) -> str:
         """Say in one line what the step does."""
         return f"flag {self.flag}: {self.stage_before} -> {self.stage}"

@@ -76,7 +76,7 @@ class Web:
         rest = scope["path"][len(BULK) :]
         if rest in ("", "/"):
             await _answer(
-                send, bulk(flags, body, self._served.context, headers.get(b"if-none-match", ""), _host(headers))
+                send, bulk(flags, body, self._served.context, headers.get(b"if-none-match", ""), self._stream(headers))
             )
         elif rest[0] == "/":
             await _answer(send, single(flags, unquote(rest[1:]), body, self._served.context))
@@ -86,7 +86,7 @@ class Web:
     async def _events(self, scope: Scope, headers: dict[bytes, str], receive: Receive, send: Send) -> None:
         asked = parse_qs(scope["query_string"].decode("latin-1"))
         known = headers.get(b"last-event-id") or asked.get("since", [""])[0]
-        peer = ":".join(map(str, scope.get("client") or ("local",)))
+        peer = headers.get(b"x-forwarded-for") or ":".join(map(str, scope.get("client") or ()))
         try:
             with self._served.connected("ofrep-sse", peer, headers.get(b"user-agent", "")) as client:
                 start = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), *_CORS]
@@ -140,8 +140,14 @@ class Web:
             }
             for c in served.clients.values()
         ]
-        state = {"version": served.all.version, "bad": dict(served.all.bad), "clients": clients}
+        state = {"version": served.version, "bad": dict(served.all.bad), "clients": clients}
         await _answer(send, Answer(body=json.dumps(state).encode()))
+
+    def _stream(self, headers: dict[bytes, str]) -> str:
+        """Return where the stream of changes is; `since` tells a client what it missed between answer and stream."""
+        host, address = _host(headers), f"{EVENTS}?since={self._served.version}"
+        protocol = "https" if headers.get(b"x-forwarded-proto") == "https" else "http"
+        return f"{protocol}://{host}{address}" if host else address
 
     def _allowed(self, headers: dict[bytes, str]) -> bool:
         given = headers.get(b"authorization", "").removeprefix("Bearer ") or headers.get(b"x-api-key", "")

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from hitless.flags import FlagSet
 from hitless.flags.driver import FlagsDriver
+from hitless.flags.languages import Seen
 from hitless.flags.stages import Members, at_stage, canonical, parse_stages, who_moves
 from hitless.flags.steps import Stage
-from hitless.kit.errors import InvalidInput
+from hitless.kit.errors import InvalidInput, Refused
 from hitless.kit.units import Share
 from hitless.plan.ports import Moment, StepFailed
 
@@ -60,6 +61,11 @@ def test_the_cohort_of_the_change_is_that_of_the_gateways_buckets() -> None:
     assert inside("5%", cohort="change") == {user for user in USERS if int(user.rpartition("-")[2]) * 3 < 500}
 
 
+def test_who_has_no_name_stays_on_the_old_side() -> None:
+    read = FlagSet.parse(json.dumps({"flags": {"f": at_stage(None, "99.99%")}}))
+    assert read.evaluate("f", {}).value is False
+
+
 def test_a_user_without_a_bucket_stays_on_the_old_side() -> None:
     read = FlagSet.parse(json.dumps({"flags": {"f": at_stage(None, "50%", cohort="change")}}))
     assert read.evaluate("f", {"targetingKey": "u"}).value is False
@@ -94,25 +100,31 @@ def test_a_flag_with_three_variants_is_not_raised_by_stages() -> None:
 class World:
     """A served set, clients that acknowledge after some looks, and a virtual clock."""
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, looks: int, *, disagrees: bool = False) -> None:
         self.flags: dict[str, str] = {}
+        self.disagrees = disagrees
         self.looks = looks
         self.at = 0.0
         self.notes: list[dict[str, object]] = []
 
-    async def definition(self, flag: str) -> str:
+    async def definition(self, flag: str) -> str | None:
         return self.flags.get(flag, "")
 
-    async def put(self, flag: str, definition: str) -> str:
+    async def put(self, flag: str, definition: str, why: str) -> str:
         self.flags[flag] = definition
         return "v"
+
+    async def refuse_other_languages(self, flag: str) -> None:
+        if self.disagrees:
+            raise Refused("flag-bucketing", "grpc-node-js splits in another way")
 
     async def version(self) -> str:
         return "v"
 
-    async def waiting_for(self, version: str) -> tuple[str, ...]:
+    async def clients(self) -> list[Seen]:
         self.looks -= 1
-        return ("node-1",) if self.looks >= 0 else ()
+        version = "before" if self.looks >= 0 else "v"
+        return [Seen(name="node-1", protocol="flagd.sync.v1", agent="grpc-node-js", version=version)]
 
     def now(self) -> float:
         return self.at
@@ -146,6 +158,14 @@ async def test_a_client_that_stays_silent_fails_the_step_but_not_the_way_back() 
     await FlagsDriver(world, world).do(STEP.inverse(), world.moment(backward=True))
     assert world.flags["f"] == ""
     assert len(world.notes) == 2
+
+
+async def test_a_share_fails_where_a_client_splits_in_another_way_and_goes_back_all_the_same() -> None:
+    world = World(looks=0, disagrees=True)
+    with pytest.raises(StepFailed, match="grpc-node-js"):
+        await FlagsDriver(world, world).do(STEP, world.moment())
+    assert world.flags == {}
+    await FlagsDriver(world, world).do(STEP.inverse(), world.moment(backward=True))
 
 
 def test_the_inverse_of_the_inverse_is_the_step() -> None:
