@@ -1,0 +1,41 @@
+"""Before the first user: how many requests a step needs to see a regression of a given size."""
+
+import math
+
+
+def nats_per_request(ratio: float, rate: float, share: float, tolerated: float = 1.0) -> float:
+    """Return the evidence that one canary request brings when bad events are `ratio` times as frequent.
+
+    I = p (r ln(r/r0) - (1 + w(r-1)) ln((1 + w(r-1)) / (1 + w(r0-1))) / w), the relative entropy of the conditional
+    binomial (Lindon & Malek 2022) for a baseline rate p, a canary share w and a tolerated ratio r0.
+    """
+    if not (0.0 < rate < 1.0 and 0.0 < share < 1.0 and ratio > tolerated >= 1.0):
+        raise ValueError(f"ratio={ratio}, rate={rate}, share={share}, tolerated={tolerated} make no test")
+    mean, null = 1.0 + share * (ratio - 1.0), 1.0 + share * (tolerated - 1.0)
+    return rate * (ratio * math.log(ratio / tolerated) - mean * math.log(mean / null) / share)
+
+
+def requests_to_see(ratio: float, p: float, split: float, alpha: float = 0.01, tolerated: float = 1.0) -> int:
+    """Return how many canary requests the best possible test needs to see `ratio`, on average.
+
+    `p` is the bad rate of the baseline, `split` the canary's share of the requests. Raises ValueError where no number
+    of requests would do.
+    """
+    return math.ceil(math.log(1.0 / alpha) / nats_per_request(ratio, p, split, tolerated))
+
+
+def seconds_to_see(
+    ratio: float, p: float, split: float, rps: float, alpha: float = 0.01, tolerated: float = 1.0
+) -> float:
+    """Return how long that takes at `rps` requests per second of both arms together."""
+    return requests_to_see(ratio, p, split, alpha, tolerated) / (rps * split)
+
+
+def spend(alpha: float, shares: int) -> tuple[float, ...]:
+    """Return one alpha for each of several tests of one run, so that together they keep `alpha`.
+
+    One `Verdict` over all steps of a run needs no such split, since its bets follow the share of each second.
+    """
+    if shares < 1:
+        raise ValueError(f"{shares} tests share no alpha")
+    return (alpha / shares,) * shares

@@ -1,0 +1,32 @@
+"""A verdict as bytes, and back: every later decision is the same, bit by bit."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from hitless.verdict.errors import Errors
+from hitless.verdict.guard import Guard
+from hitless.verdict.latency import Latency
+
+FORMAT = 1
+KINDS: dict[str, type[Errors] | type[Latency]] = {"Errors": Errors, "Latency": Latency}
+
+
+def encode(guards: Sequence[Guard], state: dict[str, Any]) -> bytes:
+    """Return guards and state as bytes. Floats are written so that they come back exactly."""
+    described = [{"kind": type(guard).__name__, **guard.described()} for guard in guards]
+    document = {"format": FORMAT, "guards": described, **state}
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
+
+
+def decode(data: bytes) -> tuple[list[Guard], dict[str, Any]]:
+    """Return guards and state that were encoded; raises ValueError for bytes that are not."""
+    try:
+        document = json.loads(zlib.decompress(data))
+        if document["format"] != FORMAT:
+            raise ValueError(f"a verdict of format {document['format']}; this is format {FORMAT}")
+        guards: list[Guard] = [KINDS[each.pop("kind")](**each) for each in document.pop("guards")]
+    except (zlib.error, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"this is no dumped verdict: {error!r}") from error
+    return guards, document

@@ -1,0 +1,116 @@
+"""What is counted in one second, in both arms, and the refusal of everything that is no count."""
+
+import operator
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from hitless.verdict.buckets import EDGES
+
+
+class Arm(NamedTuple):
+    """What the users of one version met in one second.
+
+    `requests` are requests of users not yet bad, `bad` is the first bad request of a user; a source that has no users
+    counts plain requests and then needs `Exchangeable` instead of `Errors`. `latency` maps the index of a bucket of
+    `EDGES` to a number of requests. `crashes` are ends of processes that nobody asked for, out of `instances` running.
+    `users` are users that were assigned to this arm in this second. `load` is the fullness of the scarcest resource.
+    `parts` are (requests, bad) of equal hash groups of this arm, always in the same order.
+    """
+
+    requests: int
+    bad: int
+    latency: Mapping[int, int] | None = None
+    crashes: int = 0
+    instances: int = 0
+    users: int = 0
+    load: float | None = None
+    parts: tuple[tuple[int, int], ...] = ()
+
+
+class Tick(NamedTuple):
+    """One closed second of both arms, by one clock. An arm of which nothing is known is None, not zero.
+
+    `places` holds further pairs (canary, baseline) by name: other services that the same users touch, or cohorts of
+    users that closed in this second with `bad` of them not converted.
+    """
+
+    t: int
+    canary: Arm | None
+    baseline: Arm | None
+    places: Mapping[str, tuple[Arm | None, Arm | None]] | None = None
+
+
+def count(value: object, name: str) -> int:
+    """Return a whole number >= 0; raises TypeError for what is no number, ValueError for one that is no count."""
+    if type(value) is int:
+        number = value
+    elif isinstance(value, bool):
+        raise TypeError(f"{name} is {value}, which is no count")
+    elif isinstance(value, float):
+        if not value.is_integer():  # NaN and infinity are not either
+            raise ValueError(f"{name} is {value}, which is no count")
+        number = int(value)
+    else:
+        try:
+            number = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise TypeError(f"{name} is {value!r}, which is no count") from None
+    if number < 0:
+        raise ValueError(f"{name} is {number}, and a count is never negative")
+    return number
+
+
+def checked_arm(arm: Arm | None, name: str) -> Arm | None:
+    """Return the arm with counts that are counts; raises TypeError or ValueError and has then changed nothing."""
+    if arm is None:
+        return None
+    if not isinstance(arm, Arm):
+        raise TypeError(f"{name} is {arm!r}, not an Arm")
+    requests, bad = arm.requests, arm.bad
+    if type(requests) is not int or type(bad) is not int or bad < 0 or bad > requests:
+        requests, bad = count(requests, f"{name}.requests"), count(bad, f"{name}.bad")
+        if bad > requests:
+            raise ValueError(f"{name} has {bad} bad of {requests} requests")
+        arm = arm._replace(requests=requests, bad=bad)
+    return arm if arm[2:] == _PLAIN else _checked_rest(arm, name)
+
+
+_PLAIN = Arm(0, 0)[2:]
+
+
+def _checked_rest(arm: Arm, name: str) -> Arm:
+    latency = arm.latency
+    if latency is not None:
+        latency = {count(bucket, f"{name}.latency"): count(many, f"{name}.latency") for bucket, many in latency.items()}
+        if latency and max(latency) > len(EDGES):
+            raise ValueError(f"{name}.latency has bucket {max(latency)}; the last one is {len(EDGES)}")
+    if arm.load is not None and not 0 <= arm.load < float("inf"):
+        raise ValueError(f"{name}.load is {arm.load}")
+    parts = tuple((count(n, f"{name}.parts"), count(k, f"{name}.parts")) for n, k in arm.parts)
+    if any(bad > requests for requests, bad in parts):
+        raise ValueError(f"{name}.parts has more bad than requests")
+    return arm._replace(
+        latency=latency,
+        crashes=count(arm.crashes, f"{name}.crashes"),
+        instances=count(arm.instances, f"{name}.instances"),
+        users=count(arm.users, f"{name}.users"),
+        parts=parts,
+    )
+
+
+def checked(tick: Tick) -> Tick:
+    """Return the tick with every count checked; raises TypeError or ValueError and has then changed nothing."""
+    if not isinstance(tick, Tick):
+        raise TypeError(f"{tick!r} is not a Tick")
+    if type(tick.t) is not int:
+        tick = tick._replace(t=count(tick.t, "t"))
+    canary, baseline = checked_arm(tick.canary, "canary"), checked_arm(tick.baseline, "baseline")
+    places = tick.places
+    if places is not None:
+        places = {
+            name: (checked_arm(ours, f"{name} canary"), checked_arm(theirs, f"{name} baseline"))
+            for name, (ours, theirs) in places.items()
+        }
+    if canary is tick.canary and baseline is tick.baseline and places is None:
+        return tick
+    return Tick(tick.t, canary, baseline, places)
