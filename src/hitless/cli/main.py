@@ -96,11 +96,24 @@ def cli(context: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
 
 def main() -> None:
     """Run a command and leave with its exit code."""
-    arguments = sys.argv[1:]
-    as_json = "--json" in arguments
-    if as_json:  # it may stand anywhere, as people type it
-        arguments = ["--json", *(argument for argument in arguments if argument != "--json")]
-    sys.exit(run(arguments, as_json=as_json))
+    arguments = general_first(sys.argv[1:])
+    sys.exit(run(arguments, as_json="--json" in arguments))
+
+
+def general_first(arguments: list[str]) -> list[str]:
+    """Put `--json` and `-f FILE` in front: they belong to no verb and may stand anywhere, as people type them."""
+    general, rest = list[str](), list[str]()
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return [*general, *rest, word, *words]
+        if word == "--json" or word.startswith("--file="):
+            general.append(word)
+        elif word in ("-f", "--file"):
+            general += [word, *(value for value in (next(words, None),) if value is not None)]
+        else:
+            rest.append(word)
+    return [*general, *rest]
 
 
 def run(arguments: list[str], *, as_json: bool) -> int:
