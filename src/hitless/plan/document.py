@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -54,6 +55,14 @@ def called(name: str, default: object) -> Any:
     return Field(default=default, alias=name)
 
 
+def _without_password(url: str) -> str:
+    """What stands in a file is copied into plans and states; a secret is named there, never written."""
+    parts = urlsplit(url) if "://" in url else None
+    if parts is not None and (parts.password is not None or "password=" in parts.query):
+        raise ValueError("a password must not stand in this file; name a variable that holds the url: env:NAME")
+    return url
+
+
 def _matching(pattern: str, what: str) -> AfterValidator:
     compiled = re.compile(pattern)
 
@@ -80,7 +89,9 @@ Duration = Annotated[float, BeforeValidator(_duration)]  # seconds
 OptionalDuration = Annotated[float, BeforeValidator(lambda value: math.inf if value == "none" else _duration(value))]
 Count = Annotated[int, Field(ge=1, le=INSTANCES_LIMIT, strict=True)]
 Reference = Annotated[
-    str, _matching(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.{1,300}|postgres(?:ql)?://\S{1,500})", "reference")
+    str,
+    _matching(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.{1,300}|postgres(?:ql)?://\S{1,500})", "reference"),
+    AfterValidator(_without_password),
 ]
 MigrationName = Annotated[str, _matching(r"[0-9]{1,14}_[A-Za-z0-9_-]{1,48}", "name of a migration (NNNN_name)")]
 FlagKey = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "key of a flag")]

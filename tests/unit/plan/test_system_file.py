@@ -138,3 +138,14 @@ def test_an_unknown_service_is_answered_with_a_near_name() -> None:
     with pytest.raises(InvalidInput) as caught:
         service_of(read_system(GOOD, file="hitless.yaml"), "order")
     assert caught.value.hint == "did you mean orders?"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:secret@db/shop", "postgres://db/shop?user=u&password=secret"])
+def test_a_password_in_the_file_is_refused_and_not_repeated(url: str) -> None:
+    text = (
+        f"system: shop\ndatabases: {{ main: {{ url: '{url}' }} }}\nservices: {{ web: {{ run: [x], version: '1' }} }}\n"
+    )
+    with pytest.raises(InvalidInput) as caught:
+        read_system(text, file="hitless.yaml")
+    assert "env:NAME" in caught.value.text
+    assert "secret" not in str(caught.value)
