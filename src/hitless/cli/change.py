@@ -14,6 +14,7 @@ import click
 from hitless.cli.follow import follow
 from hitless.cli.main import Here
 from hitless.cli.output import emit, emit_json, plan_text, say, show_text, table
+from hitless.cli.reading import read_text
 from hitless.kit.errors import Exit, InvalidInput, Refused
 from hitless.kit.files import write_atomic
 from hitless.kit.units import parse_duration_s
@@ -198,14 +199,14 @@ def _run_id(text: str) -> str:
 def _read_change(file: Path) -> str:
     from hitless.plan.change import read_change
 
-    source = _read_text(file)
+    source = read_text(file)
     read_change(source, file=str(file))
     return source
 
 
 def _read_change_or_plan(file: Path) -> dict[str, Any]:
     """Read a change file, or a plan file made from one: then the plan must still be the same."""
-    if _read_text(file).lstrip().startswith("{"):
+    if read_text(file).lstrip().startswith("{"):
         plan = _read_plan(file)
         return {"source": plan["source"], "file": plan["change"], "hash": plan["hash"]}
     return {"source": _read_change(file), "file": str(file)}
@@ -213,16 +214,9 @@ def _read_change_or_plan(file: Path) -> dict[str, Any]:
 
 def _read_plan(file: Path) -> dict[str, Any]:
     try:
-        plan = json.loads(_read_text(file))["plan"]
+        plan = json.loads(read_text(file))["plan"]
         if not isinstance(plan["source"], str) or not isinstance(plan["hash"], str):
             raise TypeError(plan)  # noqa: TRY301
     except (ValueError, KeyError, TypeError):
         raise InvalidInput("broken-plan", f"{file} is no whole plan", "make it again: hitless plan -o") from None
     return dict(plan)
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("no-such-file", f"{file} cannot be read: {error}") from None

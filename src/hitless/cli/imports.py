@@ -1,35 +1,25 @@
-"""The verbs that bring in what other tools have: `hitless import WHAT ...`."""
-
-from pathlib import Path
+"""`hitless import`: other tools' files, turned into ours. Each format is imported when it is called."""
 
 import click
 
-from hitless.cli.main import Here
-from hitless.cli.output import emit, emit_json, say
-from hitless.kit.errors import Exit
+from hitless.cli.main import Verbs
 
-here = click.pass_obj
+FORMATS = {
+    "pgroll": "hitless.cli.import_pgroll",
+    "argo": "hitless.cli.import_manifests",
+    "flagger": "hitless.cli.import_manifests",
+    "alembic": "hitless.cli.import_histories",
+    "django": "hitless.cli.import_histories",
+    "flyway": "hitless.cli.import_histories",
+}
 
 
-@click.group("import")
+class Formats(Verbs):
+    """The formats that hitless reads."""
+
+    verbs = FORMATS
+
+
+@click.group("import", cls=Formats)
 def import_command() -> None:
-    """Bring in what other tools have written."""
-
-
-@import_command.command("pgroll")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--database", help="Whose migrations they are; needed where several databases have a folder.")
-@here
-def pgroll_command(at: Here, folder: Path, database: str | None) -> int:
-    """Turn pgroll's files (YAML or JSON) into migrations, one for each, in their order."""
-    from hitless.app.migrations import folder_of, import_pgroll
-    from hitless.app.paths import load_system
-
-    target = folder_of(load_system(at.file), database, at.file.resolve().parent)
-    files = import_pgroll(folder, target)
-    if at.as_json:
-        emit_json({"files": [str(file) for file in files]})
-    else:
-        emit("\n".join(str(file) for file in files))
-        say(f"{len(files)} migrations; name them in a change: database: {{main: [{files[0].stem}, ...]}}")
-    return Exit.DONE
+    """Turn other tools' files into ours, and name everything that does not translate."""

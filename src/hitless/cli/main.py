@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported by the verb that needs it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,25 +61,27 @@ class Here:
 class Verbs(click.Group):
     """Imports a verb's module when it is called, so that `--version` and completion stay fast."""
 
+    verbs: Mapping[str, str] = VERBS  # the verb -> the module that has it
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name all verbs."""
-        return list(VERBS)
+        return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""
-        if cmd_name not in VERBS:
+        if cmd_name not in self.verbs:
             return None
         import importlib
 
-        command = getattr(importlib.import_module(VERBS[cmd_name]), f"{cmd_name}_command")
+        command = getattr(importlib.import_module(self.verbs[cmd_name]), f"{cmd_name}_command")
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Refuse an unknown verb with what was probably meant."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
+        if args and args[0] not in self.verbs and not args[0].startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            near = difflib.get_close_matches(args[0], self.verbs, n=1)
             hint = f"did you mean {near[0]}?" if near else "see: hitless --help"
             raise InvalidInput("unknown-command", f"there is no command {args[0]!r}", hint)
         return super().resolve_command(ctx, args)

@@ -9,7 +9,7 @@ import click
 from hitless.cli.follow import follow
 from hitless.cli.main import Here
 from hitless.cli.output import emit, emit_json, say, status_text
-from hitless.kit.errors import Exit, HitlessError, InvalidInput, Refused
+from hitless.kit.errors import Exit, HitlessError, Refused
 
 here = click.pass_obj
 
@@ -20,15 +20,9 @@ here = click.pass_obj
 def init_command(at: Here, name: str) -> int:
     """Write a first system file that runs as it is."""
     from hitless.app.starter import starter_file
+    from hitless.cli.importing import write_new
 
-    text = starter_file(name)
-    try:
-        with at.file.open("x") as file:
-            file.write(text)
-    except FileExistsError:
-        raise Refused("file-exists", f"{at.file} exists already", "edit it, or name another: -f") from None
-    except OSError as error:
-        raise InvalidInput("cannot-write", f"{at.file} cannot be written: {error}") from None
+    write_new(at.file, starter_file(name))
     _answer(at, {"file": str(at.file)}, f"wrote {at.file}; next: hitless up")
     return Exit.DONE
 

@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -103,24 +104,22 @@ UserSource = Annotated[
 
 def read(model: type[M], text: str, *, file: str) -> M:
     """Check one YAML document against a model. Raises InvalidInput with file, line and path."""
-    if len(text) > DOCUMENT_LIMIT:
-        raise InvalidInput("file-too-large", f"{file} has {len(text)} characters; {DOCUMENT_LIMIT} is the limit")
-    try:
+    with _told(text, file):
         lines, content = _load(text)
-    except _Unfit as unfit:
-        raise InvalidInput(unfit.code, f"{file}:{unfit.line}: {unfit}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise InvalidInput("broken-yaml", f"{file}:{line}: {getattr(error, 'problem', None) or error}") from None
-    except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
-        raise InvalidInput("broken-yaml", f"{file}:1: {error}") from None
     if not isinstance(content, dict):
         raise InvalidInput("broken-yaml", f"{file}:1: this is no mapping of keys to values")
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise _explain(model, error.errors()[0], lines, file) from None
+
+
+def documents(text: str, *, file: str) -> list[object]:
+    """Read all YAML documents of a foreign file as plain data. Raises InvalidInput with file and line."""
+    with _told(text, file):
+        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            _lines_of(node)
+        return list(yaml.safe_load_all(text))
 
 
 def written(content: Mapping[str, Any]) -> str:
@@ -144,15 +143,35 @@ class _Unfit(Exception):
         self.code, self.line = code, line
 
 
+@contextmanager
+def _told(text: str, file: str) -> Iterator[None]:
+    """Turn whatever is wrong with a YAML text into InvalidInput that names file and line."""
+    if len(text) > DOCUMENT_LIMIT:
+        raise InvalidInput("file-too-large", f"{file} has {len(text)} characters; {DOCUMENT_LIMIT} is the limit")
+    try:
+        yield
+    except _Unfit as unfit:
+        raise InvalidInput(unfit.code, f"{file}:{unfit.line}: {unfit}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise InvalidInput("broken-yaml", f"{file}:{line}: {getattr(error, 'problem', None) or error}") from None
+    except (ValueError, RecursionError) as error:  # a date that is none; brackets without end
+        raise InvalidInput("broken-yaml", f"{file}:1: {error}") from None
+
+
 def _load(text: str) -> tuple[dict[Where, int], object]:
     """Return the line of each path, and the content."""
+    return _lines_of(yaml.compose(text, Loader=yaml.SafeLoader)), yaml.safe_load(text)
+
+
+def _lines_of(root: yaml.Node | None) -> dict[Where, int]:
     lines: dict[Where, int] = {}
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
     for path, line in _lines(root, ()) if root else ():
         lines[path] = line
         if len(lines) > VALUES_LIMIT:
             raise _Unfit("file-too-large", f"more than {VALUES_LIMIT} values", line)
-    return lines, yaml.safe_load(text)
+    return lines
 
 
 def _lines(node: yaml.Node, path: Where) -> Iterator[tuple[Where, int]]:
