@@ -19,7 +19,8 @@ def observe(line: bytes) -> Observed | None:
         slot=seen.slot,
         user=seen.user,
         failed=seen.failed,
-        latency_ms=seen.ta,
+        latency_ms=seen.tw + seen.tc + seen.tr if seen.tr >= 0 else seen.ta,  # not how fast the client is
+        saved=seen.saved,
     )
 
 

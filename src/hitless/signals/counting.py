@@ -1,8 +1,7 @@
 """Turns what the gateway logged into counts per second: requests, failures, users and latencies of each version. Pure.
 
-Users are counted, not only requests: a user's first failure counts, and as long as the user stays bad it counts again
-only after pauses that double. So one user who always fails proves nothing, and an error that everybody meets is not
-forgotten over a long step.
+Users are counted, not only requests (bad_users.py), and users of a service with two versions are followed to every
+other service that they touch (members.py).
 """
 
 from bisect import bisect_left
@@ -10,8 +9,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hitless.plan.instances import Slot
+from hitless.signals.bad_users import BadUsers
 from hitless.signals.buckets import EDGES
-from hitless.signals.ports import ArmCount, Second
+from hitless.signals.members import Members, elsewhere, learn
+from hitless.signals.ports import ArmCount, Elsewhere, Second
 
 LAG_MS = 1000  # a second is closed this long after its end
 LATEST_MS = 60_000  # a record that comes later than this is lost
@@ -19,11 +20,6 @@ AHEAD_S = 5  # nor is one believed whose end lies further ahead of our clock
 STALL_MS = 3000  # who did not look for so long may have missed something
 LONGEST_STALL_S = 7200  # seconds before that are left out, not even called lost
 ARMS_LIMIT = 512  # services times slots in one second; what is beyond is lost
-BAD_USERS_LIMIT = 20_000  # per service; the one who failed longest ago is forgotten first
-RECOVERED = 20  # good requests in a row, and a user counts as new
-FIRST_PAUSE_MS = 1000
-LONGEST_PAUSE_MS = 6 * 3600 * 1000
-FORGET_MS = 3600 * 1000  # after the pause
 
 
 class Observed(NamedTuple):
@@ -35,43 +31,35 @@ class Observed(NamedTuple):
     user: str  # a hash; empty: nobody knows whose request it was
     failed: bool  # 5xx, reset, time-out, also where a retry saved the client
     latency_ms: float
+    saved: bool = False  # of those that failed: the client saw a good answer all the same
 
 
 class _Tally:
     """The counts of one arm in a second that is still open."""
 
-    __slots__ = ("bad_users", "failed", "latency", "requests", "users")
+    __slots__ = ("bad_users", "failed", "latency", "requests", "saved", "users")
 
     def __init__(self) -> None:
-        self.requests = self.failed = self.users = self.bad_users = 0
+        self.requests = self.failed = self.saved = self.users = self.bad_users = 0
         self.latency: dict[int, int] = {}
 
     def closed(self) -> ArmCount:
         return ArmCount(
             requests=self.requests,
             failed=self.failed,
+            saved=self.saved,
             users=self.users,
             bad_users=self.bad_users,
             latency=self.latency,
         )
 
 
-class _BadUser:
-    """A user who failed and has not recovered yet."""
-
-    __slots__ = ("good", "pause_ms", "since_ms")
-
-    def __init__(self, since_ms: int) -> None:
-        self.since_ms = since_ms  # the last failure that was counted
-        self.pause_ms = FIRST_PAUSE_MS
-        self.good = 0  # good requests since the last bad one
-
-
 class _OpenSecond:
-    __slots__ = ("arms", "lost")
+    __slots__ = ("arms", "elsewhere", "lost")
 
     def __init__(self) -> None:
         self.arms: dict[tuple[str, Slot], _Tally] = {}
+        self.elsewhere: dict[Elsewhere, _Tally] = {}
         self.lost = 0
 
 
@@ -83,33 +71,66 @@ class Counter:
         self._first = now_ms // 1000  # the oldest second that is open
         self._now_ms = now_ms
         self._open: dict[int, _OpenSecond] = {}
-        self._bad: dict[str, dict[str, _BadUser]] = {}
+        self._bad: dict[tuple[str, str], BadUsers] = {}  # by the service, and the changed one that its users met
+        self._members = Members()
         self.lose(now_ms, 1)
 
     def count(self, records: Iterable[Observed]) -> None:
         """Count records, in any order; one that comes after its second was closed counts in the oldest open one."""
-        open_seconds, all_bad = self._open, self._bad
-        for at_ms, service, slot, user, failed, latency_ms in records:
+        open_seconds, all_bad, split = self._open, self._bad, self._members.split
+        for at_ms, service, slot, user, failed, latency_ms, saved in records:
             second = open_seconds.get(at_ms // 1000) or self._second_of(at_ms)
             if second is None:
                 continue
-            tally = second.arms.get((service, slot)) or self._arm(second, (service, slot))
+            tally = second.arms.get((service, slot)) or self._arm(second, service, slot, at_ms)
             if tally is None:
                 continue
             tally.requests += 1
             if failed:
                 tally.failed += 1
+                tally.saved += saved
             if not user:  # meets the old version whatever the share: no member of an arm
                 continue
-            bad = all_bad.get(service)
-            if failed or (bad and user in bad):
-                if not self._counts(service, user, at_ms, failed=failed):
+            if split:
+                self._follow(second, service, slot, user, at_ms, failed)
+            bad = all_bad.get((service, ""))
+            if failed or (bad and user in bad.known):
+                bad = bad or self._bad_users(service, "")
+                if not bad.counts(user, slot, at_ms, failed=failed):
                     continue
                 tally.bad_users += failed
             tally.users += 1
             if not failed:
                 bucket = bisect_left(EDGES, latency_ms)
                 tally.latency[bucket] = tally.latency.get(bucket, 0) + 1
+
+    def _follow(
+        self,
+        second: _OpenSecond,
+        service: str,
+        slot: Slot,
+        user: str,
+        at_ms: int,
+        failed: bool,  # noqa: FBT001
+    ) -> None:
+        """Count the request for the changed services that its user has met elsewhere."""
+        split = self._members.split
+        if service in split:
+            learn(split[service], user, slot)
+        for changed, met in elsewhere(split, service, user):
+            bad = self._bad.get((service, changed))
+            if failed or (bad and user in bad.known):
+                bad = bad or self._bad_users(service, changed)
+                if not bad.counts(user, met, at_ms, failed=failed):
+                    continue
+            tally = second.elsewhere.get((changed, met, service))
+            if tally is None:
+                tally = second.elsewhere[changed, met, service] = _Tally()
+            tally.users += 1
+            tally.bad_users += failed
+
+    def _bad_users(self, service: str, changed: str) -> BadUsers:
+        return self._bad.setdefault((service, changed), BadUsers())
 
     def lose(self, at_ms: int, records: int) -> None:
         """Say that records of about this time are missing: the second is no evidence."""
@@ -129,10 +150,21 @@ class Counter:
     def _close_first(self) -> Second:
         at = self._first
         self._first += 1
+        self._forget(at)
         second = self._open.pop(at, None)
         if second is None:
             return Second(at=at)
-        return Second(at=at, arms={arm: tally.closed() for arm, tally in second.arms.items()}, lost=second.lost)
+        return Second(
+            at=at,
+            arms={arm: tally.closed() for arm, tally in second.arms.items()},
+            elsewhere={arm: tally.closed() for arm, tally in second.elsewhere.items()},
+            lost=second.lost,
+        )
+
+    def _forget(self, at: int) -> None:
+        gone = self._members.forget(at)
+        for key in [key for key in self._bad if key[1] in gone]:
+            del self._bad[key]
 
     def _lose_between(self, from_ms: int, to_ms: int) -> None:
         now = to_ms // 1000
@@ -154,36 +186,10 @@ class Counter:
             second = self._open[at] = _OpenSecond()
         return second
 
-    def _arm(self, second: _OpenSecond, arm: tuple[str, Slot]) -> _Tally | None:
+    def _arm(self, second: _OpenSecond, service: str, slot: Slot, at_ms: int) -> _Tally | None:
         if len(second.arms) >= ARMS_LIMIT:
             second.lost += 1
             return None
-        tally = second.arms[arm] = _Tally()
+        self._members.see(service, slot, min(at_ms, self._now_ms) // 1000)
+        tally = second.arms[service, slot] = _Tally()
         return tally
-
-    def _counts(self, service: str, user: str, at_ms: int, *, failed: bool) -> bool:
-        """Remember what a user who is or gets bad met; tell whether the request counts."""
-        bad = self._bad.setdefault(service, {})
-        known = bad.get(user)
-        if known is None or at_ms - known.since_ms > known.pause_ms + FORGET_MS:
-            return _begin(bad, user, at_ms) if failed else bad.pop(user, None) is not None
-        paused = at_ms - known.since_ms < known.pause_ms
-        if not failed:
-            known.good += 1
-            if known.good >= RECOVERED:
-                del bad[user]
-            return not paused
-        known.good = 0
-        if paused:
-            return False
-        known.since_ms, known.pause_ms = at_ms, min(known.pause_ms * 2, LONGEST_PAUSE_MS)
-        bad[user] = bad.pop(user)  # last in line to be forgotten
-        return True
-
-
-def _begin(bad: dict[str, _BadUser], user: str, at_ms: int) -> bool:
-    bad.pop(user, None)
-    if len(bad) >= BAD_USERS_LIMIT:
-        del bad[next(iter(bad))]
-    bad[user] = _BadUser(at_ms)
-    return True

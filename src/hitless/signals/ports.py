@@ -13,9 +13,13 @@ class ArmCount:
 
     requests: int = 0  # all of them
     failed: int = 0  # of `requests`: 5xx, reset, time-out, also where a retry saved the client
-    users: int = 0  # requests of users that were not yet bad (issue: count users, not requests)
-    bad_users: int = 0  # first bad request of a user in that second
+    saved: int = 0  # of `failed`: a retry saved the client
+    users: int = 0  # requests of users that were not yet bad
+    bad_users: int = 0  # of `users`: a user's first bad request, or one after a pause (bad_users.py)
     latency: Mapping[int, int] = field(default_factory=dict)  # log bucket -> requests, see hitless.verdict.EDGES
+
+
+Elsewhere = tuple[str, Slot, str]  # the changed service, the slot of it that the users met, the service they touch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,7 @@ class Second:
 
     at: int  # seconds since the epoch; the second [at, at + 1)
     arms: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)
+    elsewhere: Mapping[Elsewhere, ArmCount] = field(default_factory=dict)  # users and bad users alone
     lost: int = 0  # records that were dropped on the way: then this second is no evidence
 
 
@@ -35,6 +40,18 @@ class Ticks(Protocol):
 
         A source that is broken raises OSError; following again from the last second continues without loss.
         """
+        ...
+
+
+class Evidence(Protocol):
+    """Keeps what a run has found so far, so that a controller that was killed goes on with the same test."""
+
+    async def load(self, run: str, service: str) -> bytes | None:
+        """Return what was kept last for a service of a run; None if nothing was."""
+        ...
+
+    async def keep(self, run: str, service: str, state: bytes) -> None:
+        """Keep it; at the return it is on disk. Raises Abandon if a newer controller is there."""
         ...
 
 

@@ -1,18 +1,25 @@
 """A second as one line of JSON, between the recorder and who follows it. Pure."""
 
 import json
+from typing import Any
 
 from hitless.plan.instances import Slot
-from hitless.signals.ports import ArmCount, Second
+from hitless.signals.ports import ArmCount, Elsewhere, Second
 
 
 def write_second(second: Second) -> bytes:
-    """Write a second as one line: `{"at":17,"lost":0,"arms":[["orders","a",requests,failed,users,bad,{bucket:n}]]}`."""
+    """Write a second as one line.
+
+    `{"at":17,"lost":0,"arms":[["orders","a",requests,failed,saved,users,bad,{bucket:n}]],
+    "elsewhere":[["web","b","orders",users,bad]]}`
+    """
     arms = [
-        [service, slot, arm.requests, arm.failed, arm.users, arm.bad_users, dict(arm.latency)]
+        [service, slot, arm.requests, arm.failed, arm.saved, arm.users, arm.bad_users, dict(arm.latency)]
         for (service, slot), arm in second.arms.items()
     ]
-    plain = {"at": second.at, "lost": second.lost, "arms": arms}
+    plain: dict[str, Any] = {"at": second.at, "lost": second.lost, "arms": arms}
+    if second.elsewhere:
+        plain["elsewhere"] = [[*key, arm.users, arm.bad_users] for key, arm in second.elsewhere.items()]
     return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
 
 
@@ -21,16 +28,30 @@ def read_second(line: bytes) -> Second:
     try:
         plain = json.loads(line)
         arms = dict(_arm(*each) for each in plain["arms"])
-        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms)
+        elsewhere = dict(_elsewhere(*each) for each in plain.get("elsewhere", ()))
+        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms, elsewhere=elsewhere)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{line[:80]!r} is no second: {error!r}") from None
 
 
-def _arm(
-    service: str, slot: Slot, requests: int, failed: int, users: int, bad_users: int, latency: dict[str, int]
-) -> tuple[tuple[str, Slot], ArmCount]:
-    if slot not in ("a", "b"):
-        raise ValueError(f"{slot!r} is no slot")
-    buckets = {int(bucket): int(count) for bucket, count in latency.items()}
-    count = ArmCount(requests=requests, failed=failed, users=users, bad_users=bad_users, latency=buckets)
-    return (service, slot), count
+def _arm(service: str, slot: str, *counts: Any) -> tuple[tuple[str, Slot], ArmCount]:
+    requests, failed, saved, users, bad_users, latency = counts
+    count = ArmCount(
+        requests=requests,
+        failed=failed,
+        saved=saved,
+        users=users,
+        bad_users=bad_users,
+        latency={int(bucket): int(many) for bucket, many in latency.items()},
+    )
+    return (service, _slot(slot)), count
+
+
+def _elsewhere(changed: str, slot: str, service: str, users: int, bad_users: int) -> tuple[Elsewhere, ArmCount]:
+    return (changed, _slot(slot), service), ArmCount(users=users, bad_users=bad_users)
+
+
+def _slot(text: str) -> Slot:
+    if text not in ("a", "b"):
+        raise ValueError(f"{text!r} is no slot")
+    return "a" if text == "a" else "b"

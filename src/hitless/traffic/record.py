@@ -48,7 +48,16 @@ class Record(NamedTuple):
 
         A client that goes away is no failure of ours, nor is a websocket that its service closes.
         """
-        if self.status >= 500 or self.retries > 0:
+        return self.retries > 0 or self._felt
+
+    @property
+    def saved(self) -> bool:
+        """Tell whether a retry saved the client from a failure."""
+        return self.retries > 0 and not self._felt
+
+    @property
+    def _felt(self) -> bool:
+        if self.status >= 500:
             return True
         if self.status == 101 and self.termination in _CLOSED_IN_DATA:
             return False

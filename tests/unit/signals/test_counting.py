@@ -5,6 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hitless.signals import bad_users as counting_bad
 from hitless.signals import counting
 from hitless.signals.buckets import EDGES
 from hitless.signals.counting import Counter, Observed
@@ -86,37 +87,65 @@ def test_a_burst_of_one_user_is_one_bad_user() -> None:
     assert total(counted(*burst)) == ArmCount(requests=50, failed=50, users=1, bad_users=1)
 
 
-def test_a_user_who_always_fails_counts_after_growing_pauses_only() -> None:
+def test_a_user_who_always_fails_alone_counts_once_however_long() -> None:
     day_ms = 24 * 3600 * 1000
     chronic = [request(BEGIN_MS + at_ms, failed=True) for at_ms in range(0, day_ms, 10_000)]
-    assert total(counted(*chronic)).bad_users <= 20
+    assert total(counted(*chronic)) == ArmCount(requests=8640, failed=8640, users=1, bad_users=1)
 
 
-def test_the_pauses_of_a_user_who_stays_bad_double() -> None:
-    chronic = [request(BEGIN_MS + 100 * number, failed=True) for number in range(200)]
-    bad_at = [second.at - 1000 for second in counted(*chronic) for arm in second.arms.values() if arm.bad_users]
-    assert bad_at == [0, 1, 3, 7, 15]
+def test_a_user_who_fails_now_and_then_alone_counts_once_in_his_pause() -> None:
+    """Good requests in between do not make him new."""
+    chronic = [request(BEGIN_MS + 100 * number, failed=number % 25 == 0) for number in range(20_000)]
+    assert total(counted(*chronic)).bad_users == 1
 
 
-def test_many_users_who_fail_now_and_then_all_count() -> None:
-    """An error that everybody meets now and then does not starve: each recovers in between."""
+def test_among_many_who_fail_one_who_always_fails_is_a_vanishing_part() -> None:
+    others = [request(BEGIN_MS + 1000 * n, user=f"u{n}", failed=True) for n in range(4000)]
+    chronic = [request(BEGIN_MS + 500 * n, user="chronic", failed=True) for n in range(8000)]
+    assert 4001 < total(counted(*others, *chronic)).bad_users < 4000 + 10
+
+
+def test_the_failures_of_others_in_another_arm_do_not_make_a_bad_user_new() -> None:
+    others = [request(BEGIN_MS + 1000 * n, user=f"u{n}", failed=True) for n in range(1000)]
+    chronic = [request(BEGIN_MS + 1000 * n, user="chronic", slot="b", failed=True) for n in range(1000)]
+    assert total(counted(*others, *chronic), "b").bad_users == 1
+
+
+def test_an_error_that_everybody_meets_now_and_then_does_not_starve() -> None:
+    """Over three hours at 1 %: the users who are bad come back after their pauses, and the rate is kept."""
     dice = random.Random(1)
     records = [
-        request(BEGIN_MS + 5 * number, user=f"u{number % 50}", failed=dice.random() < 0.01) for number in range(40_000)
+        request(BEGIN_MS + 100 * number, user=f"u{number % 200}", failed=dice.random() < 0.01)
+        for number in range(108_000)
     ]
-    failed = sum(record.failed for record in records)
-    assert total(counted(*records)).bad_users > 0.8 * failed
+    found = total(counted(*records))
+    assert found.users > 0.8 * found.requests
+    assert 0.007 < found.bad_users / found.users < 0.013
 
 
-def test_a_user_who_recovered_counts_at_once() -> None:
-    good = [request(1_000_001 + number) for number in range(counting.RECOVERED)]
-    again = request(1_000_500, failed=True)
-    assert total(counted(request(1_000_000, failed=True), *good, again)).bad_users == 2
+def test_a_user_in_a_pause_is_no_member_of_an_arm_at_all() -> None:
+    """Neither with good requests nor with bad ones: otherwise a bad user would make his version look better."""
+    good = [request(1_000_001 + number) for number in range(30)]
+    assert total(counted(request(1_000_000, failed=True), *good)) == ArmCount(
+        requests=31, failed=1, users=1, bad_users=1
+    )
+
+
+def test_a_user_who_recovered_after_the_pause_is_as_new() -> None:
+    others = [request(1_001_000 + number, user=f"u{number}", failed=True) for number in range(8)]
+    good = [request(1_070_000 + number) for number in range(counting_bad.RECOVERED)]
+    records = [request(1_000_000, failed=True), *others, *good, request(1_071_000, failed=True)]
+    assert total(counted(*records)).bad_users == 10
 
 
 def test_who_was_bad_at_the_old_version_is_not_new_evidence_against_the_new_one() -> None:
     seconds = counted(request(1_000_100, failed=True), request(1_000_200, slot="b", failed=True))
     assert total(seconds, "b") == ArmCount(requests=1, failed=1)
+
+
+def test_a_failure_that_a_retry_saved_is_bad_and_known_as_saved() -> None:
+    (second,) = counted(request(failed=True)._replace(saved=True))
+    assert second.arms["orders", "a"] == ArmCount(requests=1, failed=1, saved=1, users=1, bad_users=1)
 
 
 def test_a_late_record_counts_in_the_oldest_open_second() -> None:
@@ -154,9 +183,10 @@ def test_a_clock_that_goes_back_closes_nothing_twice() -> None:
 
 def test_users_who_fail_are_remembered_up_to_a_bound() -> None:
     counter = Counter(BEGIN_MS)
-    counter.count(request(user=f"u{number}", failed=True) for number in range(counting.BAD_USERS_LIMIT + 100))
-    assert len(counter._bad["orders"]) == counting.BAD_USERS_LIMIT
-    assert "u0" not in counter._bad["orders"]
+    counter.count(request(user=f"u{number}", failed=True) for number in range(counting_bad.LIMIT + 100))
+    known = counter._bad["orders", ""].known
+    assert len(known) == counting_bad.LIMIT
+    assert "u0" not in known
 
 
 def test_arms_beyond_the_bound_are_lost_and_said_to_be() -> None:

@@ -1,0 +1,78 @@
+"""Who failed, and when a failure of the same user is evidence again. Pure.
+
+A user's first failure counts. As long as the user stays bad, a failure counts again only after a pause that doubles,
+and only when others have failed in the same arm meanwhile: more of them each time. So one user who always fails
+proves nothing, however long he goes on, and an error that everybody meets is not forgotten over a long step.
+"""
+
+from hitless.plan.instances import Slot
+
+LIMIT = 20_000  # users who are remembered; the one who failed longest ago is forgotten first
+RECOVERED = 20  # good requests in a row, and a user is trusted a step more
+FIRST_PAUSE_MS = 60_000
+LEVELS = 9  # how often the pause doubles at most: 60 s to about 8 h
+FIRST_OTHERS = 8  # failures of others in the same arm before the same user counts again; doubles as well
+FORGET_MS = 24 * 3600 * 1000  # after the last failure that counted
+
+
+class _BadUser:
+    """A user who failed and has not recovered yet."""
+
+    __slots__ = ("again_at", "again_ms", "good", "level", "since_ms", "slot")
+
+    def __init__(self, since_ms: int, slot: Slot, counted: int) -> None:
+        self.slot = slot
+        self.good = 0  # good requests since the last bad one
+        self.begin(since_ms, counted, level=0)
+
+    def begin(self, since_ms: int, counted: int, *, level: int) -> None:
+        """Begin a pause: a failure counted now."""
+        self.level = level
+        self.since_ms = since_ms
+        self.again_ms = since_ms + (FIRST_PAUSE_MS << level)
+        self.again_at = counted + (FIRST_OTHERS << level)  # failures that the arm must have seen by then
+
+
+class BadUsers:
+    """The users of one service who are bad. Bounded."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, _BadUser] = {}
+        self._counted: dict[Slot, int] = {"a": 0, "b": 0}  # failures that counted, by arm
+
+    def counts(self, user: str, slot: Slot, at_ms: int, *, failed: bool) -> bool:
+        """Remember what a user met who is bad or becomes it now; tell whether the request counts."""
+        bad = self.known.get(user)
+        if bad is None or at_ms - bad.since_ms > FORGET_MS:
+            self.known.pop(user, None)
+            return not failed or self._begin(user, slot, at_ms)
+        if bad.slot != slot:  # another version: what others met there is new to this user too
+            bad.slot, bad.again_at = slot, self._counted[slot] + (FIRST_OTHERS << bad.level)
+        waits = at_ms < bad.again_ms or self._counted[slot] < bad.again_at
+        if not failed:
+            if not waits:
+                self._good(user, bad)
+            return not waits
+        bad.good = 0
+        if waits:
+            return False
+        self._counted[slot] += 1
+        bad.begin(at_ms, self._counted[slot], level=min(bad.level + 1, LEVELS))
+        self.known[user] = self.known.pop(user)  # last in line to be forgotten
+        return True
+
+    def _begin(self, user: str, slot: Slot, at_ms: int) -> bool:
+        if len(self.known) >= LIMIT:
+            del self.known[next(iter(self.known))]
+        self._counted[slot] += 1
+        self.known[user] = _BadUser(at_ms, slot, self._counted[slot])
+        return True
+
+    def _good(self, user: str, bad: _BadUser) -> None:
+        bad.good += 1
+        if bad.good < RECOVERED:
+            return
+        bad.good = 0
+        bad.level -= 1
+        if bad.level < 0:
+            del self.known[user]
