@@ -9,18 +9,22 @@ from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
 from hitless.signals.following import Follower, following
 from hitless.signals.harm import Harm
-from hitless.signals.ports import Restarts, Ticks
+from hitless.signals.ports import Evidence, Restarts, Ticks
 from hitless.signals.steps import Watch
 from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
 
 LOOK_AGAIN_S = 0.25
+KEEP_EVERY_S = 2.0  # what came since is read again from the recorder
+HELD_LIMIT = 64
 
 
 class SignalsDriver:
     """Implements `hitless.plan.ports.Driver` for Watch, and the engine's Alarm."""
 
-    def __init__(self, ticks: Ticks, restarts: Restarts, clock: Clock) -> None:
+    def __init__(self, ticks: Ticks, restarts: Restarts, clock: Clock, evidence: Evidence | None = None) -> None:
+        """`evidence`: where a test is kept; without it, it lives as long as this driver."""
         self._ticks, self._restarts, self._clock = ticks, restarts, clock
+        self._evidence: Evidence = evidence or HeldEvidence()
         self._being_watched: set[tuple[str, Slot]] = set()  # by a step, which goes back by itself and notes why
 
     async def done(self, step: Step, moment: Moment) -> bool:
@@ -30,11 +34,11 @@ class SignalsDriver:
     async def do(self, step: Step, moment: Moment) -> None:
         """Watch until the change may go on. Raises StepFailed if it must go back.
 
-        Begins at `moment.started_at`, whoever asked first: after a kill the same seconds are counted again.
+        After a kill it goes on with the same test, from the second after the last one that was kept.
         """
         if not isinstance(step, Watch):
             raise StepFailed("unknown-step", f"{step.describe()}: this is no step of signals")
-        watching = Watching(step, moment.started_at)
+        watching = await self._watching(step, moment)
         arm = (step.service, step.canary)
         self._being_watched.add(arm)
         try:
@@ -46,6 +50,16 @@ class SignalsDriver:
         await moment.note(watching.numbers(failure))
         if failure is not None:
             raise failure
+
+    async def _watching(self, step: Watch, moment: Moment) -> Watching:
+        watching = Watching(step, moment.started_at, moment.position)
+        if (kept := await self._evidence.load(moment.run, step.service)) is not None:
+            try:
+                watching.restore(kept)
+            except ValueError as error:  # of another release of hitless: what the recorder remembers is counted again
+                await moment.note({"text": f"{step.service}: the evidence so far cannot be read ({error})"})
+                return Watching(step, moment.started_at, moment.position)
+        return watching
 
     async def harm(self, plan: Plan) -> StepFailed:
         """Return only when a new version of this plan plainly does harm: from now on, and in its own slot."""
@@ -74,12 +88,17 @@ class SignalsDriver:
 
     async def _watch(self, watching: Watching, follower: Follower, moment: Moment) -> GoOn | GoBack:
         noted: tuple[object, ...] = ()
+        kept_at = self._clock.now()
         while True:
             for second in follower.take():
                 watching.count(second)
+            if self._clock.now() - kept_at >= KEEP_EVERY_S:
+                kept_at = self._clock.now()
+                await self._keep(watching, moment)
             watching.restarted(await self._restarts.restarts())
             decision: Decision = watching.decide(self._clock.now(), settled=follower.settled)
             if not isinstance(decision, Stay):
+                await self._keep(watching, moment)
                 return decision
             if decision.holds and noted != (now := (watching.finding, decision.needs, bool(follower.trouble))):
                 noted = now
@@ -87,5 +106,28 @@ class SignalsDriver:
             await self._clock.sleep(LOOK_AGAIN_S)
 
 
+    async def _keep(self, watching: Watching, moment: Moment) -> None:
+        if watching.step.compares:
+            await self._evidence.keep(moment.run, watching.step.service, watching.dump())
+
+
 def _with_trouble(numbers: dict[str, Any], trouble: str) -> dict[str, object]:
     return numbers | ({"source": trouble} if trouble else {})
+
+
+class HeldEvidence:
+    """Implements `hitless.signals.ports.Evidence` in memory: for a world that nobody kills."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], bytes] = {}
+
+    async def load(self, run: str, service: str) -> bytes | None:
+        """Return what was kept last."""
+        return self._held.get((run, service))
+
+    async def keep(self, run: str, service: str, state: bytes) -> None:
+        """Keep it as long as this object lives, up to a bound."""
+        self._held.pop((run, service), None)
+        if len(self._held) >= HELD_LIMIT:
+            del self._held[next(iter(self._held))]
+        self._held[run, service] = state

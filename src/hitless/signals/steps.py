@@ -7,6 +7,7 @@ from hitless.kit.units import EVERYBODY, Share, format_duration
 from hitless.plan.instances import Slot
 
 Evidence = Literal["observed", "required", "none"]
+LatencyAt = Literal["p50", "p90", "p95", "p99"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,12 @@ class Watch:
     bake_s: float = 10.0
     no_evidence_s: float = 600.0
     evidence: Evidence = "observed"
+    alpha: float = 0.01  # probability that a healthy version is taken back, over all steps of this service in the run
+    errors_worse: float = 1.0  # tolerated ratio of bad users; 1.0: any worsening counts
+    latency_worse: float = 1.25  # tolerated factor
+    latency_at: LatencyAt = "p99"
+    elsewhere: tuple[str, ...] = ()  # other services where the users of both versions are compared too
+    horizon_s: float = 86_400.0  # how long all steps of this service may take together
 
     @property
     def compares(self) -> bool:

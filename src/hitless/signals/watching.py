@@ -4,20 +4,25 @@ No data is not good data: a second with lost records does not count towards `bak
 the step holds.
 """
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from hitless.kit.units import format_duration
 from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import StepFailed
-from hitless.signals.harm import NOTHING, Harm
+from hitless.signals.comparison import Comparison, harm_in_words
+from hitless.signals.harm import NOTHING, WINDOW_S, Harm
 from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
 
 NO_EVIDENCE = "no-evidence"
+WORSE = "canary-worse"
 GUARDS = {"canary-fails": "breaker", "canary-crashes": "crash"}  # code of a failure -> who found it
+
+LONGEST_STEP_S = 30 * 86_400
 
 Finding = Literal["fine", "worse", "undecided", "no evidence", "no baseline"]
 
@@ -64,12 +69,7 @@ class Arm:
 
     def numbers(self) -> dict[str, int]:
         """Write them down."""
-        return {
-            "requests": self.requests,
-            "failed": self.failed,
-            "users": self.users,
-            "bad_users": self.bad_users,
-        }
+        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -78,27 +78,37 @@ class Watching:
 
     step: Watch
     started_at: float  # seconds since the epoch
+    position: int = 0  # of the step in its run
     canary: Arm = field(default_factory=Arm)
     baseline: Arm = field(default_factory=Arm)
     intact_s: int = 0  # seconds in which nothing was lost
     lost_s: int = 0
     seen_until: float = 0.0  # the end of the last second that was no lost one
+    next_at: int = 0  # the first second that was not counted yet
     harm: Harm = field(init=False)
+    comparison: Comparison = field(init=False)
 
     def __post_init__(self) -> None:
         self.harm = Harm(service=self.step.service, slot=self.step.canary)
+        self.comparison = Comparison(self.step)
         self.seen_until = self.started_at
+        self.next_at = math.ceil(self.started_at)  # the first second that lies wholly in the step
 
     @property
     def since(self) -> int:
-        """The first second that lies wholly in the step."""
-        return math.ceil(self.started_at)
+        """The first second to look at: the breaker wants to see those before the ones that are new."""
+        return max(math.ceil(self.started_at), self.next_at - WINDOW_S)
 
     def count(self, second: Second) -> None:
-        """Take one closed second; those before the step are ignored."""
+        """Take one closed second; those before the step are ignored, and one that comes again changes nothing."""
         if second.at < self.since:
             return
         self.harm.count(second)
+        if second.at < self.next_at:
+            return
+        self.next_at = second.at + 1
+        if self.step.compares:
+            self.comparison.feed(second, self.step)
         if second.lost:
             self.lost_s += 1
             return
@@ -106,6 +116,29 @@ class Watching:
         self.seen_until = second.at + 1.0
         self.canary.count(second, self.step.service, self.step.canary)
         self.baseline.count(second, self.step.service, self.step.baseline)
+
+    def dump(self) -> bytes:
+        """Return what a new controller needs to go on with the same test."""
+        names = ("position", "intact_s", "lost_s", "seen_until", "next_at")
+        plain = {name: getattr(self, name) for name in names}
+        arms = {"canary": asdict(self.canary), "baseline": asdict(self.baseline)}
+        return json.dumps({**plain, **arms, "comparison": self.comparison.dump()}).encode()
+
+    def restore(self, kept: bytes) -> None:
+        """Go on from what was kept: by this step, or by an earlier one of the same run. Raises ValueError."""
+        try:
+            plain = json.loads(kept)
+            if plain["next_at"] > self.next_at + LONGEST_STEP_S:
+                raise ValueError(f"it was kept at {plain['next_at']}, and the step began at {self.started_at}")
+            self.comparison.restore(plain["comparison"])
+            if plain["position"] != self.position:
+                self.comparison.next_step(self.step)
+                return
+            self.canary, self.baseline = Arm(**plain["canary"]), Arm(**plain["baseline"])
+            self.intact_s, self.lost_s = plain["intact_s"], plain["lost_s"]
+            self.seen_until, self.next_at = plain["seen_until"], plain["next_at"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no watch that was kept: {error!r}") from None
 
     def restarted(self, restarts: Mapping[InstanceId, int]) -> None:
         """Take the restarts of instances as they stand now."""
@@ -121,19 +154,29 @@ class Watching:
     @property
     def finding(self) -> Finding:
         """Say what is known of the new version by now."""
-        if self.harm.reason is not None:
+        if self.reason is not None:
             return "worse"
         if not self.step.compares:
             return "no baseline"
+        if self.comparison.is_fine:
+            return "fine"
         return "undecided" if self.observed else "no evidence"
+
+    @property
+    def reason(self) -> StepFailed | None:
+        """Say why the new version must not stay; None: nothing says so."""
+        if self.harm.reason is not None or not (self.step.compares and self.comparison.is_worse):
+            return self.harm.reason
+        text = harm_in_words(self.comparison.decision, self.step)
+        return StepFailed(WORSE, text, f"see what it says: hitless logs {self.step.service}")
 
     def decide(self, now: float, *, settled: bool = True) -> Decision:
         """Tell what is right at `now`, seconds since the epoch.
 
         Not settled: seconds that have been are still coming in, so the clock alone decides nothing.
         """
-        if self.harm.reason is not None:
-            return GoBack(failure=self.harm.reason)
+        if (reason := self.reason) is not None:
+            return GoBack(failure=reason)
         if self._baked(now, settled=settled):
             return GoOn()
         if settled and now - self._blind_since() >= self.step.no_evidence_s:
@@ -150,20 +193,24 @@ class Watching:
             return "a second in which no record is lost"
         if step.compares and not self.observed:
             return " and ".join(_missing(self.canary, "canary", self._hint()) + _missing(self.baseline, "baseline"))
-        if step.compares and step.evidence == "required":
+        if step.compares and step.evidence == "required" and not self.comparison.is_fine:
             return "a verdict of fine"
         return ""
 
     def numbers(self, failure: StepFailed | None = None) -> dict[str, Any]:
         """Write down what was found, for the journal; `failure`: why the step goes back."""
-        reason = failure or self.harm.reason
+        reason = failure or self.reason
+        compared = self.comparison.numbers() if self.step.compares else {}
+        guard = compared["watches"] if reason and reason.code == WORSE else GUARDS.get(reason.code, "") if reason else ""
         return {
             "verdict": "no evidence" if reason and reason.code == NO_EVIDENCE else self.finding,
-            "guard": GUARDS.get(reason.code, "") if reason else "",
+            "service": self.step.service,
+            "guard": guard,
             "canary": self.canary.numbers(),
             "baseline": self.baseline.numbers() if self.step.compares else None,
             "seconds": {"seen": self.intact_s, "lost": self.lost_s},
             "restarts": self.harm.crashes,
+            **compared,
             "reason": reason.text if reason else self.needs,
         }
 
@@ -171,7 +218,8 @@ class Watching:
         step = self.step
         if step.evidence == "none":
             return settled and now >= self.started_at + step.bake_s
-        return self.observed and self.intact_s >= step.bake_s and not (step.compares and step.evidence == "required")
+        waits = step.compares and step.evidence == "required" and not self.comparison.is_fine
+        return self.observed and self.intact_s >= step.bake_s and not waits
 
     def _blind_since(self) -> float:
         """Since when there has been nothing to go by."""
