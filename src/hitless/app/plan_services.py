@@ -13,6 +13,7 @@ from hitless.plan.plan import Refusal
 from hitless.plan.step import Step
 from hitless.plan.system import Service, System, near
 from hitless.runtime.steps import Launch
+from hitless.verdict import spend
 
 HEADROOM = 1.25  # of the memory that instances use now: new ones start cold and grow
 
@@ -124,6 +125,9 @@ class ServicesPart:
             drain_s=drain_s,
             change=wanted if wanted.strategy else wanted.model_copy(update={"strategy": self._strategy(wanted)}),
             folder=self.folder,
+            guards=self.change.guards,
+            alpha=spend(self.change.guards.alpha, sum(each.ships for each in self.change.services.values()))[0],
+            elsewhere=tuple(sorted(set(self.system.services) - {name})),
         )
         return tuple(shipping.ship()), tuple(shipping.retire())
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hitless.kit.units import EVERYBODY, NOBODY, Share
-from hitless.plan.change import CANARY_STEPS, ServiceChange, Strategy
+from hitless.plan.change import CANARY_STEPS, Guards, ServiceChange, Strategy
 from hitless.plan.instances import Slot, other
 from hitless.plan.step import Step
 from hitless.runtime.steps import Check, Launch, Start, Stop
@@ -12,6 +12,8 @@ from hitless.signals.steps import Watch
 from hitless.traffic.steps import Admit, Drain, Routing, Shift
 
 DEFAULT_STRATEGY: Strategy = "canary"
+DEFAULT_GUARDS = Guards()
+LEAST_HORIZON_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,9 @@ class Ship:
     drain_s: float | None
     change: ServiceChange
     folder: str  # where the system file lies; checks run there
+    guards: Guards = DEFAULT_GUARDS
+    alpha: float = DEFAULT_GUARDS.alpha  # this service's part of that of the run
+    elsewhere: tuple[str, ...] = ()  # other services that users of this one may touch
 
     @property
     def service(self) -> str:
@@ -126,7 +131,19 @@ class Ship:
             bake_s=self.change.bake,
             no_evidence_s=self.change.no_evidence,
             evidence=self.change.evidence,
+            alpha=self.alpha,
+            errors_worse=self.guards.errors.worse,
+            latency_worse=self.guards.latency.worse,
+            latency_at=self.guards.latency.at,
+            elsewhere=self.elsewhere,
+            horizon_s=self._horizon_s(),
         )
+
+    def _horizon_s(self) -> float:
+        """How long all comparisons of this service may take together; evidence of late harm is spread over it."""
+        longest_s = self.change.no_evidence if self.change.evidence == "required" else self.change.bake
+        stages = len(self.change.steps or CANARY_STEPS) if self.change.strategy == "canary" else len(self.new_numbers)
+        return max(longest_s * stages, LEAST_HORIZON_S)
 
 
 def resize(routing: Routing, launch: Launch, now: tuple[int, ...], count: int, drain_s: float | None) -> Iterator[Step]:

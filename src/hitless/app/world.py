@@ -16,6 +16,7 @@ from hitless.runtime.ports import Processes
 from hitless.runtime.processes import LocalProcesses
 from hitless.runtime.steps import Check, Start, Stop
 from hitless.signals.driver import SignalsDriver
+from hitless.signals.ports import Evidence
 from hitless.signals.steps import Watch
 from hitless.signals.ticks import RecorderTicks
 from hitless.traffic.driver import TrafficDriver
@@ -67,8 +68,8 @@ class World:
     signals: SignalsDriver
 
     @classmethod
-    def of(cls, system: System, *, folder: Path, state: Path, fence: Fence) -> Self:
-        """Wire the rooms for one system."""
+    def of(cls, system: System, *, folder: Path, state: Path, fence: Fence, evidence: Evidence | None = None) -> Self:
+        """Wire the rooms for one system; without `evidence` the tests of a run live as long as this world."""
         clock = SystemClock()
         processes = LocalProcesses(state, fence)
         gateway = HaproxyGateway(state, system, folder, fence, recorder_port=recorder_port(state))
@@ -80,7 +81,7 @@ class World:
             ticks=ticks,
             runtime=RuntimeDriver(processes, clock),
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
-            signals=SignalsDriver(ticks, ProcessRestarts(processes), clock),
+            signals=SignalsDriver(ticks, ProcessRestarts(processes), clock, evidence),
         )
 
     async def mend(self) -> None:

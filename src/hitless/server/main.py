@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hitless.app.controller import Controller
 from hitless.app.crash import FileCrashPoints
+from hitless.app.evidence import StoredEvidence
 from hitless.app.journal import StoredJournal
 from hitless.app.lifecycle import STORE, in_force
 from hitless.app.paths import load_system, state_folder
@@ -54,7 +55,7 @@ async def _run(file: Path) -> int:
     me = Identity.me()
     fence = Fence(state, await store.take_over({"pid": me.pid, "boot": me.boot_id}))
     fence.raise_epoch()
-    world = World.of(system, folder=file.parent, state=state, fence=fence)
+    world = World.of(system, folder=file.parent, state=state, fence=fence, evidence=StoredEvidence(store))
     engine = Engine(
         journal=StoredJournal(store),
         drivers=world.drivers,

@@ -95,7 +95,9 @@ def harm_in_words(decision: Decision, step: Watch) -> str:
             f"{step.latency_at}, by {users.canary} requests against {users.baseline}"
         )
     where = f" at {decision.guard.removeprefix('errors at ')}" if decision.guard.startswith("errors at ") else ""
-    times = f"{ratio.value:.3g} times as often" if ratio and math.isfinite(ratio.value) else "where the old one's do not"
+    times = (
+        f"{ratio.value:.3g} times as often" if ratio and math.isfinite(ratio.value) else "where the old one's do not"
+    )
     return (
         f"users of the new version of {step.service} fail{where} {times}: {users.canary_bad} of {users.canary} "
         f"against {users.baseline_bad} of {users.baseline}"

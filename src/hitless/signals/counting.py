@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from hitless.plan.instances import Slot
 from hitless.signals.bad_users import BadUsers
-from hitless.signals.buckets import EDGES
 from hitless.signals.members import Members, elsewhere, learn
 from hitless.signals.ports import ArmCount, Elsewhere, Second
+from hitless.verdict import EDGES
 
 LAG_MS = 1000  # a second is closed this long after its end
 LATEST_MS = 60_000  # a record that comes later than this is lost

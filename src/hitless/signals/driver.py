@@ -105,7 +105,6 @@ class SignalsDriver:
                 await moment.note(_with_trouble(watching.numbers(), follower.trouble))
             await self._clock.sleep(LOOK_AGAIN_S)
 
-
     async def _keep(self, watching: Watching, moment: Moment) -> None:
         if watching.step.compares:
             await self._evidence.keep(moment.run, watching.step.service, watching.dump())

@@ -2,7 +2,7 @@
 
 Only the gateway's own log tells who is exposed to a change: whoever was seen in the canary's slot is, and whoever was
 seen in the baseline's slot is not. Both are users of the changed service, chosen by a hash; so on every other service
-that they touch they fare alike, unless the change itself does harm there. Who was seen in neither slot is in neither arm.
+that they touch they fare alike, unless the change itself does harm there. Who was seen in neither is in neither arm.
 """
 
 from collections.abc import Iterator

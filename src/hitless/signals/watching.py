@@ -201,11 +201,10 @@ class Watching:
         """Write down what was found, for the journal; `failure`: why the step goes back."""
         reason = failure or self.reason
         compared = self.comparison.numbers() if self.step.compares else {}
-        guard = compared["watches"] if reason and reason.code == WORSE else GUARDS.get(reason.code, "") if reason else ""
         return {
             "verdict": "no evidence" if reason and reason.code == NO_EVIDENCE else self.finding,
             "service": self.step.service,
-            "guard": guard,
+            "guard": self._guard(reason),
             "canary": self.canary.numbers(),
             "baseline": self.baseline.numbers() if self.step.compares else None,
             "seconds": {"seen": self.intact_s, "lost": self.lost_s},
@@ -213,6 +212,12 @@ class Watching:
             **compared,
             "reason": reason.text if reason else self.needs,
         }
+
+    def _guard(self, reason: StepFailed | None) -> str:
+        """Name the guard that found the reason."""
+        if reason is None:
+            return ""
+        return self.comparison.decision.guard if reason.code == WORSE else GUARDS.get(reason.code, "")
 
     def _baked(self, now: float, *, settled: bool) -> bool:
         step = self.step

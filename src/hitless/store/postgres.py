@@ -160,6 +160,22 @@ class Store:
             self._news.notify_all()
         return Fact(**(row or {}))
 
+    async def keep_evidence(self, run: str, service: str, state: bytes) -> None:
+        """Keep what a run has found about a service, in the place of what was kept before. Raises Abandon."""
+        async with self._statement() as connection, connection.transaction():
+            await self._fence(connection, "FOR SHARE")
+            await connection.execute(
+                "INSERT INTO hitless.evidence (run, service, state, epoch) VALUES (%s, %s, %s, %s) "
+                "ON CONFLICT (run, service) DO UPDATE "
+                "SET state = excluded.state, epoch = excluded.epoch, at = clock_timestamp()",
+                (run, service, state, self.epoch),
+            )
+
+    async def evidence(self, run: str, service: str) -> bytes | None:
+        """Return what was kept last; None if nothing was."""
+        rows = await self._all("SELECT state FROM hitless.evidence WHERE run = %s AND service = %s", (run, service))
+        return bytes(rows[0]["state"]) if rows else None
+
     async def facts(self, run: str | None, after: int = 0, limit: int = 10_000) -> list[Fact]:
         """Read facts in order, of one run or of all."""
         rows = await self._all(

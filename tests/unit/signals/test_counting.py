@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from hitless.signals import bad_users as counting_bad
 from hitless.signals import counting
-from hitless.signals.buckets import EDGES
 from hitless.signals.counting import Counter, Observed
 from hitless.signals.ports import ArmCount, Second
+from hitless.verdict import EDGES
 
 BEGIN_MS = 1_000_000
 

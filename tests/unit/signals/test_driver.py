@@ -113,9 +113,9 @@ def test_a_healthy_version_goes_on_after_its_bake_and_the_numbers_are_noted() ->
 
 def test_a_version_that_breaks_in_the_midst_of_a_watch_is_gone_within_seconds() -> None:
     ended, after_s, notes = watch(World(broken_from(BEGIN + 5)))
-    assert ended == "canary-fails"
+    assert ended == "canary-worse"
     assert after_s < 11
-    assert notes[-1]["guard"] == "breaker"
+    assert notes[-1]["guard"] == "errors"
 
 
 def test_a_version_that_crashes_twice_goes_back() -> None:
