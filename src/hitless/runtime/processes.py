@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hitless.kit.errors import HitlessError
 from hitless.kit.fence import Fence
+from hitless.kit.threads import in_thread
 from hitless.plan.instances import InstanceId
 from hitless.runtime.environment import fill, instance_environment
 from hitless.runtime.free_ports import free_port
@@ -36,7 +37,7 @@ class LocalProcesses:
         if there is not None and not there.wanted:  # its stop was not finished
             await self.stop(instance, there.spec.grace_s)
         async with self._one_at_a_time:
-            missing = await asyncio.to_thread(self._prepare, instance, launch)
+            missing = await in_thread(lambda: self._prepare(instance, launch))
         if missing:
             await self._shims.launch(str(instance))
 
@@ -56,14 +57,14 @@ class LocalProcesses:
         """Return when the instance is dead and forgotten, at the latest a moment after `grace_s`."""
         name = str(instance)
         async with self._one_at_a_time:
-            there = await asyncio.to_thread(self._ask_to_stop, name, grace_s)
+            there = await in_thread(lambda: self._ask_to_stop(name, grace_s))
         if there:
             await self._shims.gone(name)
 
     async def retire(self, instance: InstanceId, at: float) -> None:
         """Note that the instance may be stopped at that time (seconds since the epoch)."""
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._set_retirement, str(instance), at)
+            await in_thread(lambda: self._set_retirement(str(instance), at))
 
     async def check(self, instance: InstanceId, command: tuple[str, ...], cwd: str, timeout_s: float) -> Checked:
         """Run a command against the instance, in its environment, with HITLESS_CHECK_URL."""
@@ -89,7 +90,7 @@ class LocalProcesses:
     async def mend(self) -> list[str]:
         """Give a new shim to every process of ours whose shim was killed; returns their names."""
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._touch)
+            await in_thread(self._touch)
         return await self._shims.mend()
 
     def _touch(self) -> None:

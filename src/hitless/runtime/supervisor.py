@@ -17,6 +17,7 @@ from typing import Any, get_args
 from hitless.kit.errors import HitlessError
 from hitless.kit.files import write_atomic
 from hitless.kit.identity import Identity
+from hitless.kit.threads import in_thread
 from hitless.runtime.ports import Condition, Ended
 
 SHIM = Path(__file__).parent / "shim" / "__main__.py"
@@ -94,7 +95,7 @@ class Shims:
 
     async def launch(self, name: str) -> None:
         """Give a process folder its shim, and so its process, unless it has one. The second half of `start`."""
-        await asyncio.to_thread(self._launch, name)
+        await in_thread(lambda: self._launch(name))
 
     async def stop(self, name: str, *, grace_s: float | None = None) -> None:
         """End a process and its shim, and forget it; returns when both are gone. The log stays until the next start.

@@ -1,6 +1,5 @@
 """The gateway port on a real HAProxy: files first, then the Runtime API, both inside the fence."""
 
-import asyncio
 import signal
 import subprocess
 import threading
@@ -14,6 +13,7 @@ from typing import TypeVar
 from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder, write_atomic
+from hitless.kit.threads import in_thread
 from hitless.plan.instances import InstanceId
 from hitless.plan.system import System
 from hitless.traffic import words
@@ -73,23 +73,23 @@ class HaproxyGateway:
 
     async def until_alive(self, bound_s: float = 10.0) -> None:
         """Wait until HAProxy answers. Raises HitlessError `gateway-down`."""
-        await asyncio.to_thread(self._insist, lambda: self._api.ask("show info"), bound_s)
+        await in_thread(lambda: self._insist(lambda: self._api.ask("show info"), bound_s))
 
     async def alive(self) -> bool:
         """Tell whether HAProxy answers."""
         try:
-            await asyncio.to_thread(self._api.ask, "show info")
+            await in_thread(lambda: self._api.ask("show info"))
         except Unreachable:
             return False
         return True
 
     async def routings(self) -> Mapping[str, Routing]:
         """Return who meets which version, per service."""
-        return (await asyncio.to_thread(self._read)).routings
+        return (await in_thread(self._read)).routings
 
     async def places(self) -> Mapping[InstanceId, Place]:
         """Return the instances that are known to the gateway."""
-        return (await asyncio.to_thread(self._read)).places
+        return (await in_thread(self._read)).places
 
     async def route(self, routing: Routing) -> None:
         """Put a routing in force for every request that comes after the return."""
@@ -133,7 +133,7 @@ class HaproxyGateway:
 
     async def dropped_logs(self) -> int:
         """Count the records since HAProxy was started that did not get into the ring (what it loses it says itself)."""
-        info = await asyncio.to_thread(self._insist, lambda: self._api.ask("show info")[0])
+        info = await in_thread(lambda: self._insist(lambda: self._api.ask("show info")[0]))
         return int(read_info(info).get("DroppedLogs", 0))
 
     async def reconcile(self) -> None:
@@ -145,7 +145,7 @@ class HaproxyGateway:
                 table = self._api.ask(f"show map {ROUTING_MAP}", "show servers state")
                 self._api.set(*orders_for_all(memory, self._fence.epoch, *table))
 
-        await asyncio.to_thread(self._insist, once)
+        await in_thread(lambda: self._insist(once))
 
     def _check(self) -> None:
         checked = subprocess.run(
@@ -178,7 +178,7 @@ class HaproxyGateway:
                     write_atomic(self._state / name, content)
                 self._api.set(*orders)
 
-        await asyncio.to_thread(self._insist, once)
+        await in_thread(lambda: self._insist(once))
 
     def _insist(self, what: Callable[[], T], bound_s: float = BACK_WITHIN_S) -> T:
         deadline = time.monotonic() + bound_s
@@ -192,7 +192,7 @@ class HaproxyGateway:
                 time.sleep(ASK_AGAIN_S)
 
     async def _counters(self, *questions: str) -> Counters:
-        return read_counters(await asyncio.to_thread(self._insist, lambda: self._api.ask(*questions)))
+        return read_counters(await in_thread(lambda: self._insist(lambda: self._api.ask(*questions))))
 
     def _known(self, service: str) -> None:
         if service not in self._system.services:
