@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hitless.kit.errors import InvalidInput, Refused
 from hitless.kit.files import write_atomic
 from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import Moment, StepFailed
-from hitless.plan.system import System
+from hitless.plan.system import Service, System
 from hitless.runtime.steps import Launch, Start
 from hitless.traffic.steps import Admit, Routing
 
@@ -52,15 +53,26 @@ class Resting:
         self._file.unlink(missing_ok=True)
 
 
-async def bring_up(system: System, facts: Facts, world: World, launches: Launches, resting: Resting) -> list[str]:
-    """Start what does not run; returns the services that were started. Raises InvalidInput."""
+async def bring_up(
+    system: System,
+    facts: Facts,
+    world: World,
+    launches: Launches,
+    resting: Resting,
+    schemas: Mapping[str, str | None],
+) -> list[str]:
+    """Start what does not run; returns the services that were started. Raises InvalidInput.
+
+    `schemas` says by database on which schema version a service begins that did not run before.
+    """
     rest = resting.read()
     routings, places = await world.gateway.routings(), await world.gateway.places()
     wanted: dict[str, list[Standing]] = {}
     for name in system.callees_first():
         now = facts.services.get(name)
         if now is None or now.baseline is None or any(instance.service == name for instance in rest):
-            wanted[name] = _standing(name, system, launches, routings.get(name), rest, set(places))
+            fresh = partial(launches.of, schema=schemas.get(system.services[name].database or ""))
+            wanted[name] = _standing(name, system, fresh, routings.get(name), rest, set(places))
     for standings in wanted.values():
         _refuse_missing(standings)
     await asyncio.gather(*(_start(standings, world) for standings in wanted.values()))
@@ -72,7 +84,7 @@ async def bring_up(system: System, facts: Facts, world: World, launches: Launche
 def _standing(
     name: str,
     system: System,
-    launches: Launches,
+    fresh: Callable[[str, Service, str], Launch],
     routing: Routing | None,
     rest: Mapping[InstanceId, Launch],
     places: set[InstanceId],
@@ -80,7 +92,7 @@ def _standing(
     section = system.services[name]
     mine = {instance: launch for instance, launch in rest.items() if instance.service == name}
     if routing is None or not mine:
-        launch = launches.of(name, section, _version(section.version, routing))
+        launch = fresh(name, section, _version(section.version, routing))
         slot: Slot = routing.baseline if routing else "a"
         return [Standing(slot=slot, numbers=tuple(range(1, section.instances + 1)), launch=launch, admitted=True)]
     standings = []

@@ -8,13 +8,14 @@ from typing import Any
 
 from hitless.app.bring_up import Resting, bring_up
 from hitless.app.crash import FileCrashPoints
+from hitless.app.database_planning import schema_of, seen
+from hitless.app.databases import Databases
 from hitless.app.differences import running, structural
 from hitless.app.exposure import exposed_now
 from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
 from hitless.app.observation import instance_states, observe, status_of
 from hitless.app.paths import load_system
-from hitless.app.plan_database import DatabasePart
 from hitless.app.plan_flags import FlagsPart
 from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
@@ -76,7 +77,9 @@ class Controller:
                     f"{self._file.name} is not what runs: {'; '.join(found)}",
                     "a change without `to` carries out what a service runs with; the rest: hitless down, hitless up",
                 )
-            started = await bring_up(system, facts, self._world, launches, resting)
+            await self._databases(system).bring_up(self._world.clock)
+            schemas = await self._databases(system).in_force()
+            started = await bring_up(system, facts, self._world, launches, resting, schemas)
         return {**await self.status(), "started": started}
 
     async def plan(self, source: str, *, file: str) -> Plan:
@@ -86,6 +89,7 @@ class Controller:
         if found := list(structural(self._system, system)):
             raise Refused("differs", f"{self._file.name} is not what runs: {'; '.join(found)}", "hitless down, then up")
         facts, flying = await observe(self._world), await self._in_flight()
+        databases = await seen(change, system, self._databases(system), facts)
         services = ServicesPart(
             system=system,
             facts=facts,
@@ -93,17 +97,18 @@ class Controller:
             launch_of=self._launches(system).of,
             missing=missing,
             change=change,
+            schemas=databases.schemas,
         )
         planner = Planner(
             change=change,
             source=source,
             in_flight={row.run: frozenset(row.plan["claims"]) for row in flying},
-            start=State.of(facts, {}),
-            prover=Prover(system=system, change=change, observed=await self._observed()),
+            start=State.of(facts, databases.live),
+            prover=Prover(system=system, change=change, schema_of=schema_of, observed=await self._observed()),
             exposed_by={row.run: exposed_now(facts, row.plan["claims"]) for row in flying},
         )
         return planner.plan(
-            DatabasePart(system=system, change=change).propose(),
+            databases.part.propose(),
             services.propose(),
             FlagsPart(system=system, change=change).propose(),
         )
@@ -222,6 +227,9 @@ class Controller:
 
     def _file_now(self) -> System:
         return load_system(self._file)
+
+    def _databases(self, system: System) -> Databases:
+        return Databases(system=system, folder=self._file.parent, state=self._state)
 
     def _launches(self, system: System) -> Launches:
         return Launches(system, self._file.parent, self._state)

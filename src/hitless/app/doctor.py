@@ -125,7 +125,7 @@ def _releases(system: System, file: Path) -> Iterator[Finding]:
         return  # what runs is looked at by `plan`
     launches = Launches(system, file.resolve().parent, state)
     for name, section in system.services.items():
-        lacking = missing(launches.of(name, section, section.version))
+        lacking = missing(launches.of(name, section, section.version, None))
         if lacking is None:
             yield Finding(ok=True, code="release", text=f"{name} {section.version}")
         else:

@@ -5,10 +5,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hitless.app.databases import Databases
 from hitless.plan.plan import Refusal
 from hitless.plan.system import Service, System
 from hitless.runtime.environment import fill, service_environment
-from hitless.runtime.postgres import EmbeddedPostgres
 from hitless.runtime.steps import Launch
 
 
@@ -20,14 +20,14 @@ class Launches:
     folder: Path  # where the system file lies; relative paths begin here
     state: Path
 
-    def of(self, name: str, section: Service, version: str) -> Launch:
-        """Return how an instance of one version is started."""
+    def of(self, name: str, section: Service, version: str, schema: str | None) -> Launch:
+        """Return how an instance of one version is started, on one schema version of its database."""
         internal = self.system.gateway.internal
         environment = service_environment(
             own=section.env,
             base=str(self.folder),
             urls={service: f"http://{internal}/{service}" for service in self.system.services},
-            database_url=self.database_url(section.database),
+            database_url=self._database_url(section.database, schema),
             ofrep=f"http://{self.system.control.listen}",
         )
         return Launch(
@@ -39,13 +39,14 @@ class Launches:
             ready=section.ready,
             ready_timeout_s=section.ready_timeout,
             grace_s=section.grace,
+            database=section.database,
+            schema=None if section.database is None else schema,
         )
 
-    def database_url(self, database: str | None) -> str | None:
-        """Return the URL of a database, or the reference to it; None if a service uses none."""
+    def _database_url(self, database: str | None, schema: str | None) -> str | None:
         if database is None:
             return None
-        return self.system.databases[database].url or EmbeddedPostgres(self.state).url(database)
+        return Databases(system=self.system, folder=self.folder, state=self.state).url_for_services(database, schema)
 
 
 def missing(launch: Launch) -> Refusal | None:

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hitless.app.facts import Facts, ServiceNow
 from hitless.app.proposal import Proposal
+from hitless.app.schema_choice import SchemaChoice
 from hitless.app.strategies import DEFAULT_STRATEGY, Ship, resize
 from hitless.kit.units import Share, format_duration
 from hitless.plan.change import CANARY_STEPS, Change, ServiceChange
@@ -17,7 +18,9 @@ from hitless.verdict import spend
 
 HEADROOM = 1.25  # of the memory that instances use now: new ones start cold and grow
 
-LaunchOf = Callable[[str, Service, str], Launch]  # (service name, its section, version) -> how to start an instance
+LaunchOf = Callable[
+    [str, Service, str, str | None], Launch
+]  # (service, its section, version, schema) -> how to start it
 Missing = Callable[[Launch], Refusal | None]  # what a launch needs and this machine lacks
 
 
@@ -31,6 +34,7 @@ class ServicesPart:
     launch_of: LaunchOf
     missing: Missing
     change: Change
+    schemas: SchemaChoice = field(default_factory=SchemaChoice)
 
     def propose(self) -> Proposal:
         """Return the steps, with every reason against them that can be seen now."""
@@ -73,6 +77,7 @@ class ServicesPart:
             yield Refusal(code="same-version", text=text, hint="restart: true replaces its processes all the same")
         if wanted.ships and (lacking := self.missing(self._new_launch(name, wanted, now))) is not None:
             yield lacking
+        yield from self.schemas.against(name, self.system.services[name], wanted)
 
     @staticmethod
     def _edits(wanted: ServiceChange) -> bool:
@@ -103,7 +108,8 @@ class ServicesPart:
         if wanted.env is not None:
             edits["env"] = {**section.env, **wanted.env}
         version = wanted.to or (now.baseline.launch.version if now.baseline else section.version)
-        return self.launch_of(name, section.model_copy(update=edits), version)
+        edited, before = section.model_copy(update=edits), now.baseline.launch if now.baseline else None
+        return self.launch_of(name, edited, version, self.schemas.of(edited, wanted, before))
 
     def _steps(self, name: str) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         """Return the steps until everybody meets the new version, and those that end the old one."""

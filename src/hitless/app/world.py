@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from hitless.app.databases import Databases
+from hitless.database.driver import DatabaseDriver
+from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
 from hitless.kit.clock import SystemClock
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder
@@ -23,7 +26,10 @@ from hitless.traffic.driver import TrafficDriver
 from hitless.traffic.haproxy import HaproxyGateway
 from hitless.traffic.steps import Admit, Drain, Shift
 
-KINDS: Mapping[str, type[Any]] = {kind.kind: kind for kind in (Start, Stop, Check, Admit, Drain, Shift, Watch)}
+KINDS: Mapping[str, type[Any]] = {
+    kind.kind: kind
+    for kind in (Start, Stop, Check, Admit, Drain, Shift, Watch, Expand, Withdraw, Backfill, Verify, Contract)
+}
 
 
 class ProcessPorts:
@@ -66,6 +72,8 @@ class World:
     runtime: RuntimeDriver
     traffic: TrafficDriver
     signals: SignalsDriver
+    databases: Databases
+    database: DatabaseDriver
 
     @classmethod
     def of(cls, system: System, *, folder: Path, state: Path, fence: Fence, evidence: Evidence | None = None) -> Self:
@@ -74,6 +82,7 @@ class World:
         processes = LocalProcesses(state, fence)
         gateway = HaproxyGateway(state, system, folder, fence, recorder_port=recorder_port(state))
         ticks = RecorderTicks(recorder_socket(state))
+        databases = Databases(system=system, folder=folder, state=state)
         return cls(
             clock=clock,
             processes=processes,
@@ -82,6 +91,8 @@ class World:
             runtime=RuntimeDriver(processes, clock),
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
             signals=SignalsDriver(ticks, ProcessRestarts(processes), clock, evidence),
+            databases=databases,
+            database=DatabaseDriver(databases.url),
         )
 
     async def mend(self) -> None:
@@ -92,7 +103,12 @@ class World:
     @property
     def drivers(self) -> Mapping[str, Driver]:
         """Return who carries out the steps of each room."""
-        return {"runtime": self.runtime, "traffic": self.traffic, "signals": self.signals}
+        return {
+            "runtime": self.runtime,
+            "traffic": self.traffic,
+            "signals": self.signals,
+            "database": self.database,
+        }
 
 
 def recorder_socket(state: Path) -> Path:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from hitless.database import phases
 from hitless.database.compiled import Compiled
 from hitless.database.migration import Migration
-from hitless.database.names import application_of, quoted
+from hitless.database.names import application_of
+from hitless.database.observation import drifted
 from hitless.database.postgres import Session, Target
 from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
 from hitless.database.views import create_views
@@ -123,12 +124,7 @@ async def drift(url: str) -> list[str]:
     async with Target.open(url) as target:
         base = await target.catalogue()
         views = await target.views(version)
-    found = [f"table {quoted(name)} is in no view of {version}" for name in base.tables if name not in views]
-    found += [f"view {quoted(name)} has no table of its name" for name in views if name not in base.tables]
-    for name in views.keys() & base.tables.keys():
-        for column in sorted(base.tables[name].columns.keys() ^ set(views[name])):
-            found.append(f"{quoted(name)}.{quoted(column)} is on one side only")
-    return sorted(found)
+    return sorted(drifted(version, base, views))
 
 
 async def history(url: str) -> list[Migration]:

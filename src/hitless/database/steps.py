@@ -112,10 +112,13 @@ class Contract:
 
     database: str
     version: str
+    destroys: tuple[str, ...] = ()  # what is gone for good afterwards, in words
+    after_s: float | None = None  # seconds from the switch until it is done by itself; None: a person asks for it
 
     def describe(self) -> str:
         """Say in one line what the step does."""
-        return f"contract {self.database} to schema version {self.version}: the old version goes"
+        gone = ", ".join(("the old version", *self.destroys))
+        return f"contract {self.database} to schema version {self.version}: {gone} goes"
 
     def inverse(self) -> None:
         """There is no way back from here."""

@@ -8,6 +8,7 @@ from hitless.plan.document import (
     Count,
     Duration,
     EnvName,
+    FindingId,
     FlagKey,
     MigrationName,
     Model,
@@ -113,6 +114,7 @@ class DatabaseChange(Model):
 
     migrations: tuple[MigrationName, ...]
     contract: Annotated[float | None, before(_contract)] = None  # seconds after the switch; None: by `hitless contract`
+    accept: Mapping[FindingId, str] = {}  # finding of the rehearsal -> why it is all right here
 
 
 class FlagChange(Model):
@@ -163,6 +165,11 @@ class ServiceChange(Model):
         if str(shares[-1]) != "100%":
             raise ValueError(f"the last step is {shares[-1]}; it must be 100%")
         return self
+
+    @property
+    def moves(self) -> bool:
+        """Whether what starts is meant for the newest schema version: another version, or the same one moved to it."""
+        return self.to is not None or self.restart
 
     @property
     def ships(self) -> bool:

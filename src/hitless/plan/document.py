@@ -95,6 +95,7 @@ Reference = Annotated[
     AfterValidator(_without_password),
 ]
 MigrationName = Annotated[str, _matching(r"[0-9]{1,14}_[A-Za-z0-9_-]{1,48}", "name of a migration (NNNN_name)")]
+FindingId = Annotated[str, _matching(r"[a-z][a-z0-9-]{1,60}(?::[a-z][a-z0-9-]{1,60})?", "name of a finding")]
 FlagKey = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "key of a flag")]
 EnvName = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "name of an environment variable")]
 UserSource = Annotated[

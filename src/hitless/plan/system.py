@@ -22,6 +22,8 @@ from hitless.plan.document import (
     read,
 )
 
+RESERVED = frozenset({"hitless", "postgres", "template0", "template1"})  # of the embedded cluster
+
 
 class GatewaySection(Model):
     """Where users and services come in."""
@@ -56,6 +58,12 @@ class Database(Model):
     migrations: str | None = None
     version: str | None = None
     pooler: bool = False
+
+    @after
+    def _check(self) -> Self:
+        if self.version is not None and self.migrations is None:
+            raise ValueError("version names a migration, and there is no folder of them (migrations: migrations/)")
+        return self
 
 
 class Service(Model):
@@ -97,6 +105,7 @@ class System(Model):
     @after
     def _check(self) -> Self:
         self._check_names()
+        self._check_databases()
         self._check_routes()
         list(self.callees_first())
         return self
@@ -126,6 +135,11 @@ class System(Model):
                     raise ValueError(f"services.{name}.calls names {callee!r}, which is no service")
             if service.database is not None and service.database not in self.databases:
                 raise ValueError(f"services.{name}.database names {service.database!r}, which is no database")
+
+    def _check_databases(self) -> None:
+        for name, database in self.databases.items():
+            if database.url is None and name in RESERVED:
+                raise ValueError(f"databases.{name}: an embedded database cannot be called {name!r}")
 
     def _check_routes(self) -> None:
         taken: dict[str, str] = {}

@@ -18,6 +18,8 @@ class Launch:
     ready: str = "/ready"
     ready_timeout_s: float = 30.0
     grace_s: float = 10.0  # from TERM to KILL
+    database: str | None = None  # whose URL is in the environment
+    schema: str | None = None  # the schema version chosen in that URL; it stays with the launch through every restart
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:

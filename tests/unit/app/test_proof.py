@@ -6,7 +6,7 @@ from hitless.app.exposure import exposures, to_json
 from hitless.app.facts import Facts, Occupied, ServiceNow
 from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
-from hitless.app.proof.proof import Pair, Prover, pairs_of
+from hitless.app.proof.proof import Pair, Proof, Prover, pairs_of
 from hitless.app.proof.state import State, after
 from hitless.app.proof.versions import fits
 from hitless.database.steps import Contract, Expand
@@ -29,7 +29,7 @@ services:
 """
 
 
-def launch_of(name: str, section: Service, version: str) -> Launch:
+def launch_of(name: str, section: Service, version: str, schema: str | None = None) -> Launch:
     return Launch(service=name, version=version, run=section.run, cwd="/")
 
 
@@ -106,7 +106,7 @@ def test_a_declared_pair_of_the_same_change_is_met_because_the_called_one_went_f
     assert plan.refusals == ()
 
 
-def test_code_whose_schema_version_is_gone_is_refused_with_the_way_out() -> None:
+def on_the_old_schema(live: frozenset[str]) -> Proof:
     system, change = read_system(SHOP, file="s"), read_change("change: c\ndatabase: { main: [0002_x] }", file="c")
     prover = Prover(
         system=system,
@@ -117,9 +117,18 @@ def test_code_whose_schema_version_is_gone_is_refused_with_the_way_out() -> None
         Expand(database="main", version="0002_x", migrations=()),
         Contract(database="main", version="0002_x"),
     )
-    proof = prover.prove(State.of(facts_of(system), {"main": frozenset({"0001_a"})}), steps)
+    return prover.prove(State.of(facts_of(system), {"main": live}), steps)
+
+
+def test_code_whose_schema_version_is_gone_is_refused_with_the_way_out() -> None:
+    proof = on_the_old_schema(frozenset())
     assert [each.code for each in proof.refusals] == ["schema-gone"]
     assert "orders 1.0 reads schema version 0001_a" in proof.refusals[0].text
+
+
+def test_contract_waits_for_code_of_the_old_schema_version_and_does_not_take_it_away() -> None:
+    proof = on_the_old_schema(frozenset({"0001_a"}))
+    assert proof.refusals == ()
     assert [each.why for each in proof.shown if each.pair == ("orders 1.0", "main 0001_a")] != []
 
 

@@ -52,10 +52,15 @@ class Accounts(Service):
 
     async def account(self, user: str) -> dict[str, Any]:
         """The user's account, opened now if there is none."""
-        if not 1 <= len(user) <= USER_LIMIT or "\x00" in user:
-            raise Wrong(400, f"a user has 1 to {USER_LIMIT} characters")
+        self.refuse_strange(user)
         rows = await self.database.rows(FIND, user)
         if not rows:
             await self.database.rows(OPEN, user, user.replace("-", " ").title(), WELCOME_CENTS)
             rows = await self.database.rows(FIND, user)
         return dict(zip(("user", "name", "balance_cents"), rows[0], strict=True))
+
+    @staticmethod
+    def refuse_strange(user: str) -> None:
+        """Raise Wrong for what no user can be called."""
+        if not 1 <= len(user) <= USER_LIMIT or "\x00" in user:
+            raise Wrong(400, f"a user has 1 to {USER_LIMIT} characters")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from hitless.app.proof.state import State, after, touched
 from hitless.app.proof.versions import fits
+from hitless.database.steps import Contract
 from hitless.plan.change import Change
 from hitless.plan.plan import Refusal
 from hitless.plan.step import Step
@@ -56,7 +57,7 @@ class Prover:
         self._start, state, states = start, start, 1
         self._look(state, -1, {*self._everything()})
         for position, step in enumerate(steps):
-            behind, state = state, after(state, step)
+            behind, state = state, state if self._waits(state, step) else after(state, step)
             if not touched(step):
                 continue
             states += 1
@@ -66,6 +67,13 @@ class Prover:
                 states += 1
                 self._check_way_back(behind, after(state, inverse), step)
         return Proof(states=states, shown=tuple(self._shown.values()), refusals=tuple(self._refused.values()))
+
+    def _waits(self, state: State, step: Step) -> bool:
+        """Contract is refused, at the moment of use, while a session of an older schema version lives."""
+        if not isinstance(step, Contract):
+            return False
+        used = (self.schema_of(launch) for name in self.system.services for launch in state.launches(name))
+        return any(each is not None and each[0] == step.database and each[1] != step.version for each in used)
 
     def _everything(self) -> Iterator[str]:
         yield from (f"service {name}" for name in self.system.services)

@@ -11,7 +11,8 @@ class Unresolved(Exception):
 def resolve(value: str, ours: dict[str, str]) -> str:
     """Look up `env:NAME` and `file:PATH`; return anything else as it is. Raises Unresolved.
 
-    `env:NAME&key=value` adds a parameter to the URL found there. One newline at the end of a file is left out.
+    `env:NAME&key=value` adds a parameter to the URL found there, and so does `file:PATH&options=...`. One newline at
+    the end of a file is left out.
     """
     if value.startswith("env:"):
         name, _, parameters = value.removeprefix("env:").partition("&")
@@ -19,10 +20,10 @@ def resolve(value: str, ours: dict[str, str]) -> str:
             raise Unresolved(f"the environment variable {name} is not set where hitless was started")
         return _with_parameters(ours[name], parameters)
     if value.startswith("file:"):
-        path = value.removeprefix("file:")
+        path, mark, parameters = value.removeprefix("file:").partition("&options=")
         try:
             with open(path, encoding="utf-8") as file:  # noqa: PTH123  see the folder's docstring
-                return file.read().removesuffix("\n")
+                return _with_parameters(file.read().removesuffix("\n"), mark[1:] + parameters)
         except (OSError, UnicodeDecodeError) as error:
             raise Unresolved(f"{path} cannot be read: {error}") from error
     return value
@@ -31,7 +32,16 @@ def resolve(value: str, ours: dict[str, str]) -> str:
 def _with_parameters(url: str, parameters: str) -> str:
     if not parameters:
         return url
-    return url + ("&" if "?" in url else "?") + parameters
+    address, _, known = url.partition("?")
+    pairs = [pair for pair in known.split("&") if pair]
+    for wanted in parameters.split("&"):
+        name, _, value = wanted.partition("=")
+        before = next((each for each in pairs if each.startswith(f"{name}=")), None)
+        if before is not None:
+            pairs.remove(before)
+        added_up = before is not None and name == "options"  # of any other, libpq takes the last
+        pairs.append(f"{before}%20{value}" if added_up else wanted)
+    return f"{address}?{'&'.join(pairs)}"
 
 
 def environment(wanted: dict[str, str], ours: dict[str, str], *, inherit: bool) -> dict[str, str]:
