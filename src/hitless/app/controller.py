@@ -106,6 +106,7 @@ class Controller:
             start=State.of(facts, databases.live),
             prover=Prover(system=system, change=change, schema_of=schema_of, observed=await self._observed()),
             exposed_by={row.run: exposed_now(facts, row.plan["claims"]) for row in flying},
+            felt=facts.felt,
         )
         return planner.plan(
             databases.part.propose(),

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hitless.app.facts import Facts, Occupied, ServiceNow
+from hitless.app.facts import Facts, Felt, Occupied, ServiceNow
 from hitless.app.world import World
 from hitless.plan.instances import InstanceId, Slot
 from hitless.runtime.ports import ProcessState
@@ -15,6 +15,7 @@ from hitless.signals.ports import Second
 from hitless.traffic.steps import Routing
 
 RATE_WINDOW_S = 60
+FELT_WINDOW_S = 900
 SECONDS_CLOSE_S = 2.5  # a second is counted once its late records are in
 PATIENCE_S = 1.0
 
@@ -23,13 +24,16 @@ async def observe(world: World) -> Facts:
     """Return what is in force right now."""
     states = await instance_states(world)
     routings = await world.gateway.routings()
+    now = world.clock.now()
+    seconds = await recent(world, now - FELT_WINDOW_S)
     return Facts(
         services={
             name: _service(name, routing, states)
             for name, routing in routings.items()
             if routing.version(routing.baseline)
         },
-        requests_per_s=await _rates(world),
+        requests_per_s=rates(seconds, now - RATE_WINDOW_S),
+        felt=felt_by_users(seconds),
         long_connections=await _in_flight(world, states),
         resident_bytes=_resident(states),
         available_bytes=_meminfo("MemAvailable"),
@@ -54,12 +58,28 @@ def _service(name: str, routing: Routing, states: Mapping[InstanceId, ProcessSta
     return ServiceNow(routing=routing, slots=slots)
 
 
-async def _rates(world: World) -> dict[str, float]:
+def rates(seconds: Sequence[Second], since: float) -> dict[str, float]:
+    """Return the requests per second of each service over the last minute."""
     counts: dict[str, int] = defaultdict(int)
-    for second in await recent(world, world.clock.now() - RATE_WINDOW_S):
+    for second in seconds:
         for (service, _), arm in second.arms.items():
-            counts[service] += arm.requests
-    return {service: count / RATE_WINDOW_S for service, count in counts.items()}
+            counts[service] += arm.requests if second.at >= since else 0
+    return {service: count / RATE_WINDOW_S for service, count in counts.items() if count}
+
+
+def felt_by_users(seconds: Sequence[Second]) -> dict[str, Felt]:
+    """Return what the users of each service have felt, by the seconds in which nothing was lost."""
+    users: dict[str, int] = defaultdict(int)
+    bad: dict[str, int] = defaultdict(int)
+    intact = [second for second in seconds if not second.lost]
+    for second in intact:
+        for (service, _), arm in second.arms.items():
+            users[service] += arm.users
+            bad[service] += arm.bad_users
+    return {
+        service: Felt(users_per_s=count / len(intact), users=count, bad=bad[service])
+        for service, count in users.items()
+    }
 
 
 async def recent(world: World, since: float) -> list[Second]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hitless.app import sight
 from hitless.app.exposure import exposures, remarks
 from hitless.app.exposure import to_json as exposure_json
+from hitless.app.facts import Felt
 from hitless.app.proof.proof import Prover
 from hitless.app.proof.proof import to_json as proof_json
 from hitless.app.proof.state import State
@@ -24,6 +26,7 @@ class Planner:
     start: State  # what is live now
     prover: Prover
     exposed_by: Mapping[str, Share] = field(default_factory=dict)  # run under way -> share of users it has now
+    felt: Mapping[str, Felt] = field(default_factory=dict)  # what users feel now, per service
 
     def plan(self, *parts: Proposal) -> Plan:
         """Return the plan; it holds every reason against it that can be seen now."""
@@ -35,6 +38,7 @@ class Planner:
         proof = self.prover.prove(self.start, steps)
         found = exposures(steps)
         exposure = exposure_json(found, self.exposed_by)
+        seen = sight.sights(steps, self.felt)
         return Plan(
             change=self.change.change,
             why=self.change.why,
@@ -43,10 +47,11 @@ class Planner:
             steps=steps,
             gate=len(whole.reversible) if whole.needs_approval else None,
             on_failure=self.change.on_failure,
-            refusals=(*refusals, *proof.refusals),
-            remarks=(*whole.remarks, *remarks(found, exposure)),
+            refusals=(*refusals, *proof.refusals, *sight.refusals(seen, self.change)),
+            remarks=(*whole.remarks, *remarks(found, exposure), *sight.remarks(seen, self.change, self.felt)),
             proof=proof_json(proof),
             exposure=exposure,
+            guards=sight.to_json(seen, self.change, self.felt),
         )
 
     def _taken(self, claims: frozenset[str]) -> Iterator[Refusal]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hitless.cli.verdicts import verdict_text
 from hitless.kit.errors import HitlessError
 
 
@@ -100,6 +101,8 @@ def _step_fact(name: str, position: int, step: Mapping[str, Any]) -> str:
 
 
 def _remark(remark: Mapping[str, Any]) -> str | None:
+    if "verdict" in remark:
+        return f"       {verdict_text(remark)}"
     if "trouble" in remark:
         return f"       trouble ({remark['attempt']}): {remark['trouble']}"
     if "text" in remark:
@@ -117,7 +120,7 @@ def show_text(shown: Mapping[str, Any]) -> str:
     lines += [f"  {step['position']:>3}  {step['state']:8}  {step['describe']}" for step in shown["steps"]]
     if shown["open"] is not None:
         lines.append(f"  open until approved (hitless contract {shown['run']}): {'; '.join(shown['open']['steps'])}")
-    lines += [f"verdict  {_remark(verdict) or json.dumps(verdict)}" for verdict in shown["verdicts"]]
+    lines += [f"verdict  {verdict['position']:>3}  {verdict_text(verdict)}" for verdict in shown["verdicts"]]
     return "\n".join(lines)
 
 

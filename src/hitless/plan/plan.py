@@ -38,6 +38,7 @@ class Plan:
     remarks: tuple[str, ...] = ()  # what a person should know: defaults taken, forecasts
     proof: Mapping[str, Any] = field(default_factory=dict)  # which pairs are live at once, and why each works
     exposure: Mapping[str, Any] = field(default_factory=dict)  # how many users meet the new side, step by step
+    guards: Mapping[str, Any] = field(default_factory=dict)  # what is watched, and what each watch will see
 
     @property
     def hash(self) -> str:
@@ -65,6 +66,7 @@ class Plan:
             "remarks": list(self.remarks),
             "proof": self.proof,
             "exposure": self.exposure,
+            "guards": self.guards,
         }
 
     @classmethod
@@ -83,6 +85,7 @@ class Plan:
                 remarks=tuple(plain["remarks"]),
                 proof=plain["proof"],
                 exposure=plain["exposure"],
+                guards=plain.get("guards", {}),
             )
             written = plain["hash"]
         except (KeyError, TypeError, AttributeError) as error:

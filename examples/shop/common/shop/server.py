@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 import traceback
@@ -19,6 +20,7 @@ BODY_LIMIT = 64 * 1024
 CONNECTIONS = 2000
 IDLE_S = 75.0  # of a connection between two requests
 LINGER_S = 0.2  # after TERM: for requests that are already under way on connections that seemed idle
+FAIL_SHARE = float(os.environ.get("SHOP_FAIL_SHARE", "0"))  # of all requests, in every version
 GRACE_S = 8.0  # after TERM: for what is in flight; hitless sends KILL after 10
 
 
@@ -146,6 +148,8 @@ class Server:
         try:
             if request.path == "/ready":
                 return await self._ready()
+            if random.random() < FAIL_SHARE:
+                raise RuntimeError("bad luck, as SHOP_FAIL_SHARE says")
             return await self._service.handle(request)
         except Wrong as wrong:
             return as_error(wrong)

@@ -1,0 +1,152 @@
+"""What each watch of a plan can see at today's traffic: how long until it would notice a regression. Pure."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hitless.app.facts import Felt
+from hitless.kit.units import format_duration
+from hitless.plan.change import Change
+from hitless.plan.plan import Refusal
+from hitless.plan.step import Step
+from hitless.signals.steps import Watch
+from hitless.verdict import requests_to_see
+
+RATIOS = (2.0, 5.0)
+BLIND = 5.0  # a step that cannot see this ratio within its bake is blind
+LEAST_USERS_PER_S = 0.001
+ROUND_S = 10.0  # a bake that is proposed is a multiple of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeing:
+    """What it takes, on average and at best, to see that users fail so many times as often."""
+
+    ratio: float
+    requests: int  # of users of the new version
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One watch."""
+
+    position: int
+    step: Watch
+    seen: tuple[Seeing, ...]  # empty: nobody can say
+
+    @property
+    def worst_s(self) -> float | None:
+        """How long it takes to see x5; None where nobody can say."""
+        return next((each.seconds for each in self.seen if each.ratio == BLIND), None)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the step moves on before it can see x5; unknown is not blind."""
+        return self.worst_s is not None and self.worst_s > self.step.bake_s
+
+    @property
+    def bake_that_would_s(self) -> float:
+        """The shortest round bake that sees x5."""
+        return math.ceil((self.worst_s or 0.0) / ROUND_S) * ROUND_S
+
+
+def sights(steps: Sequence[Step], felt: Mapping[str, Felt]) -> tuple[Sight, ...]:
+    """Return what each watch that compares can see."""
+    return tuple(
+        Sight(position=position, step=step, seen=tuple(_seen(step, felt.get(step.service))))
+        for position, step in enumerate(steps)
+        if isinstance(step, Watch) and step.compares
+    )
+
+
+def _seen(step: Watch, felt: Felt | None) -> Iterator[Seeing]:
+    share = step.share.fraction
+    if felt is None or felt.users_per_s < LEAST_USERS_PER_S or not share:
+        return
+    for ratio in RATIOS:
+        if ratio > step.errors_worse and ratio * felt.bad_share < 1.0:
+            requests = requests_to_see(ratio, felt.bad_share, share, step.alpha, step.errors_worse)
+            yield Seeing(ratio=ratio, requests=requests, seconds=requests / (felt.users_per_s * share))
+
+
+def to_json(found: tuple[Sight, ...], change: Change, felt: Mapping[str, Felt]) -> dict[str, Any]:
+    """Write the guards and what they will see as plain data."""
+    guards = change.guards
+    return {
+        "alpha": guards.alpha,
+        "errors": {"worse": guards.errors.worse},
+        "latency": {"worse": guards.latency.worse, "at": guards.latency.at},
+        "today": {
+            each: {"users_per_s": felt[each].users_per_s, "bad_share": felt[each].bad_share}
+            for each in sorted({sight.step.service for sight in found} & set(felt))
+        },
+        "steps": [
+            {
+                "position": each.position,
+                "service": each.step.service,
+                "share": each.step.share.fraction,
+                "bake_s": each.step.bake_s,
+                "see": {f"x{seen.ratio:g}": {"requests": seen.requests, "seconds": seen.seconds} for seen in each.seen},
+                "blind": each.blind,
+                "bake_that_would_s": each.bake_that_would_s if each.blind else None,
+            }
+            for each in found
+        ],
+    }
+
+
+def remarks(found: tuple[Sight, ...], change: Change, felt: Mapping[str, Felt]) -> tuple[str, ...]:
+    """Say it in sentences: the guards, what they will see, and which steps are blind."""
+    if not found:
+        return ()
+    guards = change.guards
+    worse = f"errors worse than {guards.errors.worse:g}x, latency worse than {guards.latency.worse:g}x"
+    false = f"{guards.alpha * 100:g}% of healthy changes at most are taken back"
+    said = [f"guards: {worse} at {guards.latency.at}, each against the concurrent baseline; {false}"]
+    for service in dict.fromkeys(each.step.service for each in found):
+        said += _of_service([each for each in found if each.step.service == service], felt.get(service))
+    return tuple(said)
+
+
+def _of_service(found: list[Sight], felt: Felt | None) -> Iterator[str]:
+    service = found[0].step.service
+    if felt is None or felt.users_per_s < LEAST_USERS_PER_S:
+        yield f"{service}: no users at present, so nobody can say what its steps will see"
+        return
+    bad = f"{felt.bad_share * 100:.2g}%" if felt.bad else f"less than {felt.bad_share * 100:.2g}%"
+    yield f"{service}: {felt.users_per_s:.3g} requests/s of users at present, {bad} of them bad"
+    for each in found:
+        who = f"{service} at {each.step.share}"
+        if each.seen:
+            times = ", ".join(
+                f"x{seen.ratio:g} after about {seen.requests} requests of the new version ({_about(seen.seconds)})"
+                for seen in each.seen
+            )
+            yield f"{who} sees {times}"
+        if each.blind:
+            yield (
+                f"{who} is blind: in its bake of {format_duration(each.step.bake_s)} it cannot see x{BLIND:g}; "
+                f"bake: {format_duration(each.bake_that_would_s)} would"
+            )
+
+
+def refusals(found: tuple[Sight, ...], change: Change) -> Iterator[Refusal]:
+    """Yield the steps that must wait for evidence which cannot come in time."""
+    for each in found:
+        wanted = change.services.get(each.step.service)
+        if each.step.evidence != "required" or each.worst_s is None or (wanted and wanted.accept_blind):
+            continue
+        if each.worst_s > each.step.no_evidence_s:
+            yield Refusal(
+                code="blind-step",
+                text=f"{each.step.service} at {each.step.share} waits for evidence for at most "
+                f"{format_duration(each.step.no_evidence_s)}, and at today's traffic even x{BLIND:g} takes about "
+                f"{_about(each.worst_s)}",
+                hint=f"no_evidence: {format_duration(each.bake_that_would_s)}, a larger share, or accept_blind: true",
+            )
+
+
+def _about(seconds: float) -> str:
+    return format_duration(max(1.0, seconds))

@@ -1,0 +1,36 @@
+"""What a verdict's numbers mean, in one line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def verdict_text(noted: Mapping[str, Any]) -> str:
+    """Say a verdict with its numbers: who was compared, how much more often, how sure, and how much more is needed."""
+    parts = [f"{noted.get('service', '')}: {noted['verdict']}".removeprefix(": "), _users(noted)]
+    if (ratio := noted.get("ratio")) is not None:
+        parts.append(f"ratio {_number(ratio['value'])} (95%: {_number(ratio['low'])} to {_number(ratio['high'])})")
+    if "e_value" in noted:
+        parts.append(f"evidence against it {_number(noted['e_value'])} of {noted['threshold']:g} ({noted['watches']})")
+    if needed := noted.get("users_needed"):
+        parts.append(f"about {needed} more requests would decide")
+    if noted["seconds"]["lost"]:
+        parts.append(f"{noted['seconds']['lost']} s with lost records left out")
+    if noted["reason"]:
+        parts.append(f"needs {noted['reason']}" if noted["verdict"] in _WAITING else noted["reason"])
+    return "; ".join(part for part in parts if part)
+
+
+_WAITING = ("no evidence", "undecided", "fine", "no baseline")
+
+
+def _users(noted: Mapping[str, Any]) -> str:
+    compared = noted.get("compared") or {name: noted.get(name) for name in ("canary", "baseline")}
+    new, old = compared["canary"], compared["baseline"]
+    said = f"{new['bad_users']} of {new['users']} users' requests bad"
+    return said if old is None else f"{said} against {old['bad_users']} of {old['users']}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "beyond measure"
+    return f"{value:.2g}" if value < 1000 else f"{value:.3g}"

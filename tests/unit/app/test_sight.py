@@ -1,0 +1,86 @@
+"""What a plan says about what its watches will see."""
+
+from dataclasses import replace
+
+import pytest
+
+from hitless.app.facts import Felt
+from hitless.app.sight import refusals, remarks, sights, to_json
+from hitless.kit.units import EVERYBODY, NOBODY, Share
+from hitless.plan.change import Change, read_change
+from hitless.signals.steps import Watch
+
+WATCH = Watch(service="orders", baseline="a", canary="b", share=Share(500), bake_s=60.0)
+BUSY = {"orders": Felt(users_per_s=100.0, users=100_000, bad=100)}
+
+
+def change(more: str = "", guards: str = "") -> Change:
+    return read_change(f"change: c\n{guards}services: {{ orders: {{ to: '2'{more} }} }}\n", file="c")
+
+
+def test_a_step_says_what_it_takes_to_see_twice_and_five_times_the_errors() -> None:
+    """At 0.1 % and 5 %: 12732 and 1254 requests of the new version, by the table of notes and docs."""
+    (sight,) = sights([WATCH], BUSY)
+    assert [each.requests for each in sight.seen] == pytest.approx([12_732, 1_254], rel=0.002)
+    assert [round(each.seconds) for each in sight.seen] == pytest.approx([2546, 251], rel=0.002)
+
+
+def test_a_step_that_is_over_before_it_can_see_is_blind_and_told_the_bake_that_would_do() -> None:
+    found = sights([WATCH], BUSY)
+    assert found[0].blind
+    assert "orders at 5% is blind: in its bake of 1m it cannot see x5; bake: 4m20s would" in remarks(
+        found, change(), BUSY
+    )
+    long = sights([replace(WATCH, bake_s=found[0].bake_that_would_s)], BUSY)
+    assert not long[0].blind
+
+
+@pytest.mark.parametrize(
+    ("more", "evidence", "no_evidence_s", "codes"),
+    [
+        ("", "required", 100.0, ["blind-step"]),
+        ("", "required", 300.0, []),
+        (", accept_blind: true", "required", 100.0, []),
+        ("", "observed", 100.0, []),
+    ],
+)
+def test_a_step_that_must_have_evidence_and_cannot_is_refused_unless_the_user_knows(
+    more: str, evidence: str, no_evidence_s: float, codes: list[str]
+) -> None:
+    step = replace(WATCH, evidence=evidence, no_evidence_s=no_evidence_s)
+    assert [each.code for each in refusals(sights([step], BUSY), change(more))] == codes
+
+
+def test_where_nobody_was_bad_what_so_few_can_hide_is_assumed() -> None:
+    few = {"orders": Felt(users_per_s=10.0, users=999, bad=0)}
+    assert few["orders"].bad_share == 0.0005
+    assert any("less than 0.05%" in said for said in remarks(sights([WATCH], few), change(), few))
+
+
+@pytest.mark.parametrize("step", [replace(WATCH, share=NOBODY, group="staff"), WATCH])
+def test_nobody_can_say_for_a_group_or_without_traffic(step: Watch) -> None:
+    felt = BUSY if step.group else {}
+    (sight,) = found = sights([step], felt)
+    assert (sight.seen, sight.blind) == ((), False)
+    assert list(refusals(found, change())) == []
+    assert remarks(found, change(), felt)
+
+
+def test_a_ratio_that_is_tolerated_is_not_looked_for() -> None:
+    tolerant = replace(WATCH, errors_worse=2.0)
+    assert [each.ratio for each in sights([tolerant], BUSY)[0].seen] == [5.0]
+
+
+def test_a_watch_without_a_baseline_sees_nothing_to_compare() -> None:
+    assert sights([replace(WATCH, share=EVERYBODY)], BUSY) == ()
+
+
+def test_the_plan_holds_it_as_plain_data() -> None:
+    plain = to_json(sights([WATCH], BUSY), change(guards="guards: { alpha: 2%, errors: { worse: 1.5x } }\n"), BUSY)
+    assert (plain["alpha"], plain["errors"]) == (0.02, {"worse": 1.5})
+    (step,) = plain["steps"]
+    assert (step["position"], step["blind"], step["see"]["x5"]["requests"]) == (
+        0,
+        True,
+        sights([WATCH], BUSY)[0].seen[1].requests,
+    )
