@@ -149,7 +149,7 @@ class Server:
             if request.path == "/ready":
                 return await self._ready()
             if random.random() < FAIL_SHARE:
-                raise RuntimeError("bad luck, as SHOP_FAIL_SHARE says")
+                return as_json({"error": "bad luck, as SHOP_FAIL_SHARE says"}, 500)
             return await self._service.handle(request)
         except Wrong as wrong:
             return as_error(wrong)
