@@ -185,6 +185,17 @@ class Store:
         )
         return [Fact(**row) for row in rows]
 
+    async def links(self, after: int, limit: int = 1000) -> list[Row]:
+        """Read the journal as `hitless.store.chain` wants it, from a link on; facts that no link has come last."""
+        return await self._all(
+            "SELECT c.number, coalesce(c.position, j.position) AS position, j.run, j.epoch, j.fact, "
+            "j.body::text AS body, (extract(epoch FROM j.at) * 1000000)::bigint AS at_us, c.hash, "
+            "(SELECT encode(sha256(convert_to(r.plan::text, 'UTF8')), 'hex') FROM hitless.run r WHERE r.run = j.run) "
+            "AS plan_hash FROM hitless.chain c FULL JOIN hitless.journal j USING (position) "
+            "WHERE c.number > %s OR c.number IS NULL ORDER BY c.number NULLS LAST, j.position LIMIT %s",
+            (after, limit),
+        )
+
     async def runs(self, *, run: str | None = None, in_flight: bool = False, limit: int = 100) -> list[Row]:
         """List runs, the newest first: run, change, plan, state, created_at."""
         return await self._all(
