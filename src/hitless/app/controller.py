@@ -1,11 +1,12 @@
 """The use cases of a running system: what the API and the command line can ask for."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hitless.app.account import account_of
 from hitless.app.bring_up import Resting, bring_up
 from hitless.app.crash import FileCrashPoints
 from hitless.app.database_planning import schema_of, seen
@@ -25,12 +26,13 @@ from hitless.app.report import Reports
 from hitless.app.way_back import against_going_back
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
-from hitless.engine.journal import FACT_NAMES, Ended, Entry, fold
+from hitless.engine.journal import FACT_NAMES, Ended, Entry, Noted, fold
 from hitless.engine.ports import RunRow
 from hitless.kit.errors import InvalidInput, Refused
 from hitless.plan.change import read_change
 from hitless.plan.plan import Plan
 from hitless.plan.system import System
+from hitless.store.chain import Chain, follow
 from hitless.store.postgres import Store
 
 SETTLE_S = 30.0
@@ -151,6 +153,29 @@ class Controller:
         """Return one run, as `show RUN --json` prints it. Raises InvalidInput if there is none."""
         return await self._reports.show(await self._row(run))
 
+    async def account(self, run: str) -> dict[str, Any]:
+        """Return what was promised and what happened, from the journal alone. Raises InvalidInput if there is none."""
+        return account_of(await self._row(run), await self._journal.entries(run))
+
+    async def asked(self, run: str, what: str, who: str) -> None:
+        """Write down who asked for something, before it is done or refused."""
+        row = await self._row(run)
+        await self._journal.append(run, Noted(0, {"asked": what, "who": who}), row.state)
+
+    async def audit(self, expected: str = "") -> dict[str, Any]:
+        """Follow the chain over the whole journal; `broken` names the first fact that is not as it was written.
+
+        `expected` is the head of an earlier look: the chain must still go through it.
+        """
+        chain = Chain(expected=expected)
+        while lines := await self._store.links(chain.facts):
+            chain = follow(chain, lines)
+            if chain.broken:
+                break
+        chain = chain.at_end()
+        broken = {"position": chain.position, "text": chain.broken} if chain.broken else None
+        return {"facts": chain.facts, "head": chain.head, "broken": broken}
+
     async def hold(self, run: str, why: str) -> None:
         """Let the run wait after the step it is at."""
         await self._engine.hold(run, why)
@@ -212,7 +237,7 @@ class Controller:
             entries = await self._journal.entries(run, after)
             for entry in entries:
                 after = entry.position
-                yield line(entry, last=entry is entries[-1])
+                yield line(entry, last=_is_rest(entry, entries))
             if not entries:
                 yield None
                 await self._store.news(HEARTBEAT_S)
@@ -234,6 +259,11 @@ class Controller:
 
     def _launches(self, system: System) -> Launches:
         return Launches(system, self._file.parent, self._state)
+
+
+def _is_rest(entry: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether nothing moved after this fact; remarks move nothing."""
+    return all(isinstance(later.fact, Noted) for later in entries if later.position > entry.position)
 
 
 def line(entry: Entry, *, last: bool) -> dict[str, Any]:

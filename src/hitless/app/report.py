@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from hitless.app.account import counted
 from hitless.app.observation import recent
 from hitless.app.world import World
-from hitless.engine.journal import Ended, Entry, Noted, Run, fold
+from hitless.engine.journal import Entry, Noted, Run, fold
 from hitless.engine.ports import Journal, RunRow
 from hitless.signals.ports import Second
 
@@ -34,9 +35,11 @@ class Reports:
         }
 
     async def _requests(self, row: RunRow, entries: Any) -> dict[str, int]:
-        until = entries[-1].at if entries and isinstance(entries[-1].fact, Ended) else self._world.clock.now()
-        seconds = [second for second in await recent(self._world, row.created_at) if second.at <= until]
-        return count(seconds)
+        """Return the counts of a run at rest from the journal, else those up to now."""
+        told = counted(entries)
+        if told is not None and fold(entries).ended is not None:
+            return {"total": told["total"], "failed": told["failed"]}
+        return count(await recent(self._world, row.created_at))
 
 
 def _open(plan: dict[str, Any], run: Run) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hitless.app.account_text import markdown
 from hitless.cli.follow import follow
 from hitless.cli.main import Here
 from hitless.cli.output import emit, emit_json, plan_text, say, show_text, table
@@ -45,7 +46,7 @@ def plan_command(at: Here, change: Path, out: Path | None) -> int:
 @here
 def apply_command(at: Here, change: Path, detach: bool, timeout: str | None, approve: str | None) -> int:  # noqa: FBT001
     """Carry a change (or a saved plan) out, and return when it is in force or taken back."""
-    client, body = at.client(), _read_change_or_plan(change)
+    client, body = at.client(), {**_read_change_or_plan(change), "who": who()}
     if approve:
         body["approved_by"] = who()
     if crash_at := os.environ.get("HITLESS_CRASH_AT"):
@@ -134,9 +135,14 @@ def who() -> str:
 
 @click.command("show")
 @click.argument("run")
+@click.option("--report", type=click.Choice(["md", "json"]), help="The whole account of a run, from the journal alone.")
 @here
-def show_command(at: Here, run: str) -> int:
+def show_command(at: Here, run: str, report: str | None) -> int:
     """Show a run (by its id) or a saved plan (by its file): steps, requests, verdicts."""
+    if report is not None:
+        account = at.client().get(f"/v1/runs/{_run_id(run)}/report")
+        emit_json(account) if report == "json" or at.as_json else emit(markdown(account).rstrip())
+        return Exit.DONE
     if Path(run).is_file():
         plan = _read_plan(Path(run))
         emit_json(plan) if at.as_json else emit(plan_text(plan))
@@ -173,7 +179,7 @@ def _back(end: Exit) -> Exit:
 
 
 def _tell(at: Here, run: str, verb: str, why: str) -> Exit:
-    answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why})
+    answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why, "who": who()})
     if at.as_json:
         emit_json(answer)
     else:

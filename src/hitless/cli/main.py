@@ -33,6 +33,7 @@ VERBS = {
     "rollback": "hitless.cli.change",
     "contract": "hitless.cli.change",
     "runs": "hitless.cli.change",
+    "audit": "hitless.cli.audit",
     "import": "hitless.cli.imports",
     "completion": "hitless.cli.completion",
 }

@@ -29,9 +29,11 @@ def build(controller: Controller, token: str) -> Starlette:
         Route("/v1/up", _plain(controller, _up), methods=["POST"]),
         Route("/v1/plan", _plain(controller, _plan), methods=["POST"]),
         Route("/v1/apply", _plain(controller, _apply), methods=["POST"]),
+        Route("/v1/audit", _plain(controller, _audit)),
         Route("/v1/runs", _plain(controller, _runs)),
         Route("/v1/runs/{run}", _plain(controller, _show)),
         Route("/v1/runs/{run}/journal", _follow(controller)),
+        Route("/v1/runs/{run}/report", _plain(controller, _report)),
         Route("/v1/runs/{run}/{verb}", _plain(controller, _tell), methods=["POST"]),
     ]
     handlers: dict[Any, Any] = {HitlessError: _problem}
@@ -115,7 +117,17 @@ async def _apply(controller: Controller, request: Request) -> Any:
         approved_by=str(body["approved_by"]) if body.get("approved_by") else None,
         crash_at=body.get("crash_at"),
     )
+    await controller.asked(run, "apply", _who(body))
     return {"run": run}
+
+
+def _who(body: dict[str, Any]) -> str:
+    """Name who asks, as the command line of that person's machine knows him."""
+    return str(body.get("who") or "a person at the command line")[:200]
+
+
+async def _audit(controller: Controller, request: Request) -> Any:
+    return await controller.audit(request.query_params.get("expect", ""))
 
 
 async def _runs(controller: Controller, _: Request) -> Any:
@@ -126,9 +138,15 @@ async def _show(controller: Controller, request: Request) -> Any:
     return await controller.show(request.path_params["run"])
 
 
+async def _report(controller: Controller, request: Request) -> Any:
+    return await controller.account(request.path_params["run"])
+
+
 async def _tell(controller: Controller, request: Request) -> Any:
     body = await _body(request)
     run, why = request.path_params["run"], str(body.get("why") or "asked for by a person")
+    if request.path_params["verb"] in ("hold", "resume", "abort", "rollback", "contract"):
+        await controller.asked(run, request.path_params["verb"], _who(body))
     match request.path_params["verb"]:
         case "hold":
             await controller.hold(run, why)
@@ -141,7 +159,7 @@ async def _tell(controller: Controller, request: Request) -> Any:
         case "rollback":
             await controller.rollback(run, why)
         case "contract":
-            await controller.contract(run, str(body.get("who") or "a person at the command line"))
+            await controller.contract(run, _who(body))
         case verb:
             raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
     return {"run": run}

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from hitless.app.controller import Controller
+from hitless.app.counting import CountingJournal, felt_in
 from hitless.app.crash import FileCrashPoints
 from hitless.app.evidence import StoredEvidence
 from hitless.app.journal import StoredJournal
@@ -57,7 +58,7 @@ async def _run(file: Path) -> int:
     fence.raise_epoch()
     world = World.of(system, folder=file.parent, state=state, fence=fence, evidence=StoredEvidence(store))
     engine = Engine(
-        journal=StoredJournal(store),
+        journal=CountingJournal(StoredJournal(store), felt_in(world)),
         drivers=world.drivers,
         kinds=KINDS,
         alarm=world.signals,
