@@ -31,6 +31,7 @@ OURS = ("controller", "gateway", "recorder", "postgres")  # in the order in whic
 STORE = "hitless"  # the database of the journal in the embedded cluster
 POSTGRES_READY_S = 60.0
 GATEWAY_GRACE_S = 5.0
+BACK_S = 0.25  # the longest wait before one of ours is started again: everything hangs on them
 
 
 class Lifecycle:
@@ -100,8 +101,9 @@ class Lifecycle:
                 return
 
     async def _start_recorder(self) -> None:
-        argv = (sys.executable, "-m", "hitless.app.recorder", str(recorder_port(self._state)))
-        spec = ProcessSpec(argv=(*argv, str(recorder_socket(self._state))), cwd=str(self._state), pid_file=True)
+        addresses = (str(recorder_port(self._state)), str(recorder_socket(self._state)))
+        argv = (sys.executable, "-m", "hitless.app.recorder", *addresses)
+        spec = ProcessSpec(argv=argv, cwd=str(self._state), longest_delay_s=BACK_S, pid_file=True)
         await self._shims.start("recorder", spec)
 
     async def _start_gateway(self) -> None:
@@ -115,6 +117,7 @@ class Lifecycle:
             cwd=str(self._state),
             stop_signal=gateway.stop_signal,
             grace_s=GATEWAY_GRACE_S,
+            longest_delay_s=BACK_S,
             pid_file=True,
         )
         await self._shims.start("gateway", spec)
@@ -129,6 +132,7 @@ class Lifecycle:
             env={"PATH": f"{own}:{os.environ.get('PATH', '')}"},
             inherit_environment=True,
             owns_orphans=False,  # it starts the shims of the instances, and they outlive it
+            longest_delay_s=BACK_S,
             pid_file=True,
         )
 

@@ -6,31 +6,41 @@ from typing import Any
 
 from hitless.cli.client import Client
 from hitless.cli.output import emit_json, fact_text, say
-from hitless.kit.errors import Exit
+from hitless.kit.errors import Exit, HitlessError
 
 ENDS = {"completed": Exit.DONE, "rolled-back": Exit.ROLLED_BACK, "rollback-incomplete": Exit.ROLLBACK_INCOMPLETE}
 
 
 def follow(client: Client, run: str, *, as_json: bool, timeout_s: float | None = None) -> Exit:
     """Print a run's facts until it is at rest; returns the exit code. Ctrl-C detaches, it never aborts."""
-    steps = client.patiently(f"/v1/runs/{run}")["steps"]
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    spinner = Spinner(enabled=not as_json and sys.stderr.isatty())
     try:
-        for fact in client.follow(run):
-            if fact is None:
-                spinner.turn()
-                if deadline is not None and time.monotonic() > deadline:
-                    say(f"run {run} goes on; come back with: hitless watch {run}")
-                    return Exit.WATCH_TIMED_OUT
-                continue
-            spinner.clear()
-            _tell(fact, steps, as_json=as_json)
-            if fact["fact"] == "ended" and fact["last"]:
-                return _end(client, run, fact, as_json=as_json)
+        return _until_rest(client, run, as_json=as_json, timeout_s=timeout_s)
     except KeyboardInterrupt:
         say(f"\ndetached; run {run} goes on. Come back: hitless watch {run}   take it back: hitless abort {run}")
-    return Exit.DETACHED
+        return Exit.DETACHED
+
+
+def _until_rest(client: Client, run: str, *, as_json: bool, timeout_s: float | None) -> Exit:
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    steps = client.patiently(f"/v1/runs/{run}")["steps"]
+    spinner = Spinner(enabled=not as_json and sys.stderr.isatty())
+    for fact in client.follow(run):
+        if deadline is not None and time.monotonic() > deadline and not _ends(fact):
+            spinner.clear()
+            say(f"run {run} goes on; come back with: hitless watch {run}")
+            return Exit.WATCH_TIMED_OUT
+        if fact is None:
+            spinner.turn()
+            continue
+        spinner.clear()
+        _tell(fact, steps, as_json=as_json)
+        if _ends(fact):
+            return _end(client, run, fact, as_json=as_json)
+    raise HitlessError("journal-broken", f"the journal of run {run} ends without an end", "hitless doctor")
+
+
+def _ends(fact: dict[str, Any] | None) -> bool:
+    return fact is not None and fact["fact"] == "ended" and bool(fact["last"])
 
 
 def _tell(fact: dict[str, Any], steps: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from hitless.runtime.supervisor import ProcessSpec
 SUPERUSER = "hitless"
 INITDB_S = 60.0
 GRACE_S = 30.0  # from a fast shutdown to KILL
+BACK_S = 0.25  # the longest wait before it is started again
 NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 SETTINGS = {
     "listen_addresses": "",
@@ -63,6 +64,7 @@ class EmbeddedPostgres:
             cwd=str(self._data.parent),
             stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, keeps every committed row
             grace_s=GRACE_S,
+            longest_delay_s=BACK_S,
             pid_file=True,
         )
 

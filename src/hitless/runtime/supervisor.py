@@ -38,6 +38,7 @@ class ProcessSpec:
     grace_s: float = 10.0  # from the stop signal to KILL
     owns_orphans: bool = True  # when it ends, what it left behind is ended; False: only what shares its session
     pid_file: bool = False  # keep `{state}/run/NAME.pid` for as long as it is wanted
+    longest_delay_s: float = 10.0  # between a quick exit and the next start
     log_bytes: int = 8 << 20  # of one file
     log_files: int = 3
     epoch: int = 0  # of the controller that started it

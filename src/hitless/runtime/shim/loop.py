@@ -143,7 +143,7 @@ class Shim:
         if not self.asked_to_stop:
             self.status.restarts += 1
             self.streak = schedule.next_streak(self.streak, lived_s)
-            self.start_at = time.monotonic() + schedule.delay_s(self.streak)
+            self.start_at = time.monotonic() + schedule.delay_s(self.streak, self.spec.longest_delay_s)
             self._say("backoff")
 
     def _reap_strangers(self) -> None:

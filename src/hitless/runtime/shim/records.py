@@ -30,6 +30,7 @@ class Spec:
             self.log_bytes: int = raw["log_bytes"]
             self.log_files: int = raw["log_files"]
             self.owns_orphans: bool = raw.get("owns_orphans", True)
+            self.longest_delay_s: float = raw.get("longest_delay_s", 10.0)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NoSpec(str(error)) from error
 
