@@ -5,38 +5,57 @@ Given the number of bad events in a tick, the null law of those in the canary is
 rate is. So the expected overshoot of this tick is known before it happens, and the wealth of the outcomes that stay
 below the threshold may be raised by exactly that much: the capped process is still a supermartingale, for any traffic,
 any share, any drift, and needs no horizon (Fischer & Ramdas 2024, "Improving the (approximate) sequential probability
-ratio test by avoiding overshoot", arXiv 2410.16076, there for known laws). Proof for this case: docs/verdict.md.
+ratio test by avoiding overshoot", arXiv 2410.16076, there for known laws). The proof for this case is in
+docs/verdict.md.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 SIGMAS = 3.5  # a threshold farther away than this is not worth the arithmetic; skipping is always valid
-MOST_NONCENTRAL = 40  # bad events of a tick up to which the tolerated ratio's law is summed
+
+
+class Sizes(NamedTuple):
+    """Requests of both arms in one tick, and how many of all of them were bad."""
+
+    canary: int
+    baseline: int
+    bad: int
+
+
+class Refund(NamedTuple):
+    """What may be added to the wealth if fewer than `crossing` of the bad events are the canary's."""
+
+    amount: float
+    crossing: int
+    chances: tuple[float, ...]  # of `crossing`, `crossing + 1`, ... bad events in the canary
+    excess: tuple[float, ...]  # the part of the wealth above the cap, in each of these cases
 
 
 def refund(
-    wealth: Callable[[int], float], cap: float, sizes: tuple[int, int, int], odds: float = 1.0, least: int = 0
-) -> tuple[float, int]:
-    """Return what may be added to the wealth if the canary's bad events stay below the count returned with it.
+    wealth: Callable[[int], float], cap: float, sizes: Sizes, odds: float = 1.0, least: int = 0
+) -> Refund | None:
+    """Return the expected overshoot of a tick, spread over the outcomes that stay below the cap; None for nothing.
 
-    `wealth` tells the wealth after this tick for a number of bad events in the canary and never falls in it; `sizes`
-    are canary requests, baseline requests and bad events of both. Under the null the canary's part is Fisher's
-    noncentral hypergeometric with these `odds`, or stochastically smaller. Outcomes below `least` never fire.
+    `wealth` tells the wealth after this tick for a number of bad events in the canary and never falls in it. Under the
+    null the canary's part is Fisher's noncentral hypergeometric with these `odds`, or stochastically smaller. Outcomes
+    below `least` never fire and are not cut.
     """
     canary, baseline, bad = sizes
     share = odds * canary / (odds * canary + baseline)
     mean = bad * share
-    highest = min(bad, canary, math.ceil(mean + SIGMAS * math.sqrt(mean * (1 - share)) + 1))
-    if highest < least or wealth(highest) < cap or (odds != 1.0 and bad > MOST_NONCENTRAL):
-        return 0.0, highest + 1
+    highest = min(bad, canary, math.ceil(mean + SIGMAS * math.sqrt(mean * (1.0 - share)) + 1.0))
+    if highest < least or wealth(highest) < cap:
+        return None
     crossing = _first_reaching(wealth, cap, max(least, bad - baseline, 0), highest)
-    law = _law(sizes, odds, crossing, highest)
-    if not law or law[0] <= 0.0:
-        return 0.0, highest + 1
-    over = sum(chance * (wealth(crossing + step) - cap) for step, chance in enumerate(law))
-    below = 1.0 - sum(law)
-    return (over / below if below > 1e-9 else 0.0), crossing
+    chances = chances_of(sizes, odds, crossing, highest)
+    below = 1.0 - math.fsum(chances)
+    if below < 1e-9:
+        return None
+    levels = [wealth(count) for count in range(crossing, highest + 1)]
+    over = math.fsum(chance * (level - cap) for chance, level in zip(chances, levels, strict=True))
+    return Refund(over / below, crossing, tuple(chances), tuple((level - cap) / level for level in levels))
 
 
 def _first_reaching(wealth: Callable[[int], float], cap: float, low: int, high: int) -> int:
@@ -49,23 +68,34 @@ def _first_reaching(wealth: Callable[[int], float], cap: float, low: int, high: 
     return low
 
 
-def _law(sizes: tuple[int, int, int], odds: float, first: int, last: int) -> list[float]:
-    """Return the probabilities that `first`..`last` of the bad events are the canary's."""
+def chances_of(sizes: Sizes, odds: float, first: int, last: int) -> list[float]:
+    """Return the probabilities that `first`..`last` of the bad events are the canary's.
+
+    For odds 1 that is the hypergeometric law of Fisher's exact test, else his noncentral one.
+    """
     canary, baseline, bad = sizes
-    if odds == 1.0:
-        start, total = first, 1.0
-        term = math.exp(_choose(canary, first) + _choose(baseline, bad - first) - _choose(canary + baseline, bad))
-    else:
-        start, total = max(0, bad - baseline), 0.0
-        term = 1.0
-    terms = []
-    for k in range(start, (last if odds == 1.0 else min(bad, canary)) + 1):
-        terms.append(term)
-        term *= odds * (canary - k) * (bad - k) / ((k + 1) * (baseline - bad + k + 1))
     if odds != 1.0:
-        total = sum(terms)
-        terms = terms[first - start : last - start + 1]
-    return [each / total for each in terms]
+        start = max(0, bad - baseline)
+        terms = weights_of(sizes, odds)
+        total = math.fsum(terms)
+        return [each / total for each in terms[first - start : last - start + 1]]
+    term = math.exp(_choose(canary, first) + _choose(baseline, bad - first) - _choose(canary + baseline, bad))
+    terms = []
+    for k in range(first, last + 1):
+        terms.append(term)
+        term *= (canary - k) * (bad - k) / ((k + 1) * (baseline - bad + k + 1))
+    return terms
+
+
+def weights_of(sizes: Sizes, odds: float = 1.0) -> list[float]:
+    """Return numbers in proportion to the chances of every possible part of the canary, from the smallest on."""
+    canary, baseline, bad = sizes
+    start, last = max(0, bad - baseline), min(bad, canary)
+    term, terms = 1.0, [1.0]
+    for k in range(start, last):
+        term *= odds * (canary - k) * (bad - k) / ((k + 1) * (baseline - bad + k + 1))
+        terms.append(term)
+    return terms
 
 
 def _choose(n: int, k: int) -> float:

@@ -9,8 +9,11 @@ from hitless.verdict.guard import Counts, Setting
 from hitless.verdict.mixture import Mixture, Starts
 from hitless.verdict.ticks import Arm
 
-RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0, 25.0)  # of the tolerated one
-PRIOR = (0.28, 0.24, 0.16, 0.14, 0.10, 0.08)
+RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
+PRIOR = (0.32, 0.26, 0.18, 0.08, 0.16)
+COMMON = 0.03  # a bad rate of the baseline from which on the good requests tell something too
+LEARN = 200  # requests of the baseline before that is believed
+REMEMBER = 50_000  # requests after which the past counts half
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,13 @@ class ErrorsWatch:
         starts = Starts(setting.horizon_s)
         self._mixture = Mixture(ratios, PRIOR, guard.worse, setting.cap, starts, setting.least_bad)
         self._fine = None if guard.fine_below is None else Fine(guard.fine_below)
+        self._recent, self._recent_bad = 0.0, 0.0  # of the baseline
         self.counts = Counts()
 
     @property
     def worse(self) -> float:
         """Evidence that the canary is worse."""
-        return self._mixture.wealth
+        return self._mixture.stake.wealth
 
     @property
     def fine(self) -> float | None:
@@ -80,29 +84,42 @@ class ErrorsWatch:
             had.canary + requests, had.canary_bad + bad, had.baseline + against, had.baseline_bad + against_bad
         )
         if bad or against_bad:
-            self._mixture.start(elapsed_s)
-            self._mixture.feed(requests, bad, against, against_bad)
+            self._mixture.stake.start(elapsed_s)
+            self._mixture.feed(requests, bad, against, against_bad, self._common_rate())
             if self._fine is not None:
                 self._fine.feed(requests, bad, against, against_bad)
+        elif (rate := self._common_rate()) is not None:
+            self._mixture.stake.start(elapsed_s)
+            self._mixture.feed(requests, 0, against, 0, rate)
+        self._remember(against, against_bad)
         return True
+
+    def _common_rate(self) -> float | None:
+        if self._recent < LEARN or self._recent_bad < COMMON * self._recent:
+            return None
+        return min((self._recent_bad + 0.5) / (self._recent + 1.0), 0.98)
+
+    def _remember(self, requests: int, bad: int) -> None:
+        self._recent += requests
+        self._recent_bad += bad
+        if self._recent > REMEMBER:
+            self._recent, self._recent_bad = self._recent / 2.0, self._recent_bad / 2.0
 
     def state(self) -> dict[str, Any]:
         """Return all that the future depends on."""
-        mixture = self._mixture
         return {
             "counts": list(self.counts),
-            "x": mixture.x,
-            "rest": mixture.rest,
-            "put": mixture.put,
-            "bad": mixture.bad,
+            "stake": self._mixture.stake.state(),
+            "bad": self._mixture.bad,
+            "recent": [self._recent, self._recent_bad],
             "fine": None if self._fine is None else self._fine.x,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state again."""
-        mixture = self._mixture
         self.counts = Counts(*state["counts"])
-        mixture.x, mixture.rest, mixture.put = list(state["x"]), state["rest"], state["put"]
-        mixture.bad = state["bad"]
+        self._mixture.stake.restore(state["stake"])
+        self._mixture.bad = state["bad"]
+        self._recent, self._recent_bad = state["recent"]
         if self._fine is not None:
             self._fine.x = list(state["fine"])

@@ -10,7 +10,7 @@ from hitless.verdict.buckets import EDGES
 from hitless.verdict.errors import checked_limits
 from hitless.verdict.fine import Fine
 from hitless.verdict.guard import Counts, Setting
-from hitless.verdict.mixture import Starts
+from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
 
 LEARN = 200  # requests of the baseline before the first bet
@@ -63,7 +63,7 @@ class LatencyWatch:
     def __init__(self, guard: Latency, setting: Setting) -> None:
         self._at = QUANTILES[guard.at]
         self._shift = math.log(guard.worse) / math.log(1.1)  # buckets
-        self._starts, self._weights = Starts(setting.horizon_s), weights()
+        self._stake = Stake(weights(), Starts(setting.horizon_s))
         self._allowed = 0 if guard.fine_below is None else math.floor(math.log(guard.fine_below) / math.log(1.1))
         self._fine = None if guard.fine_below is None else Fine(1.0, SLOWER_LESS)
         self._past = [0.0] * BUCKETS
@@ -75,14 +75,12 @@ class LatencyWatch:
         self._guess: list[float] | None = None  # the past that the guesses were made from
         self._groups: Groups | None = None
         self._slow = 0  # the bucket of the watched quantile
-        self.x = [0.0] * len(self._weights)
-        self.rest, self.put = 1.0, 0.0
         self.counts = Counts()
 
     @property
     def worse(self) -> float:
         """Evidence that the canary is slower."""
-        return math.fsum(self.x) + self.rest
+        return self._stake.wealth
 
     @property
     def fine(self) -> float | None:
@@ -142,17 +140,14 @@ class LatencyWatch:
             self._fine.feed(
                 round(canary), beyond(self._canary, limit), round(baseline), beyond(self._baseline, self._slow)
             )
-        due = self._starts.by(elapsed_s)
-        fresh, self.put = min(due - self.put, self.rest), due
-        self.rest -= fresh
-        for k, ratios in enumerate(groups.ratios):
-            step = math.fsum(many * math.log(ratios[group]) for group, many in ours.items())
-            step -= math.fsum(
-                (ours.get(group, 0.0) + theirs.get(group, 0.0)) * math.log1p(share * (ratios[group] - 1.0))
-                for group in ours.keys() | theirs.keys()
-            )
-            x = (self.x[k] + self._weights[k] * fresh) * math.exp(min(step, 500.0))
-            self.x[k] = x if x > 1e-290 else 0.0
+        self._stake.start(elapsed_s)
+        both = {group: ours.get(group, 0.0) + theirs.get(group, 0.0) for group in sorted(ours.keys() | theirs.keys())}
+        steps = []
+        for ratios in groups.ratios:
+            gain = math.fsum(many * math.log(ratios[group]) for group, many in ours.items())
+            cost = math.fsum(many * math.log1p(share * (ratios[group] - 1.0)) for group, many in both.items())
+            steps.append(gain - cost)
+        self._stake.multiply(steps)
 
     @staticmethod
     def _beyond(histogram: Mapping[int, float], bucket: int) -> int:
@@ -169,9 +164,7 @@ class LatencyWatch:
             "fine": None if self._fine is None else self._fine.x,
             "built": None if self._guess is None else self._built_at,
             "guess": None if self._guess is None else _sparse(self._guess),
-            "x": self.x,
-            "rest": self.rest,
-            "put": self.put,
+            "stake": self._stake.state(),
             "counts": list(self.counts),
         }
 
@@ -185,7 +178,7 @@ class LatencyWatch:
         if state["guess"] is not None:
             self._guess, self._built_at = _dense(state["guess"]), state["built"]
             self._guess_anew()
-        self.x, self.rest, self.put = list(state["x"]), state["rest"], state["put"]
+        self._stake.restore(state["stake"])
         self.counts = Counts(*state["counts"])
 
 

@@ -2,50 +2,42 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from hitless.verdict.boundary import refund
+from hitless.verdict.boundary import Sizes, refund, weights_of
 
-STARTED = 0.8  # of the stake is bet on "bad from the beginning", the rest on every later moment
-ONSET_S = 60.0  # moments are equally likely on a logarithmic scale that begins here
+AT_ONCE = 0.96  # of the stake is bet on "bad from the beginning", the rest on every later moment
+ONSET_S = 600.0  # later moments are equally likely on a logarithmic scale that begins here
+MOST = 600.0  # nats that one tick may bring; more would not change a decision
+EXACT = 8  # bad events of the canary up to which the law of a tick is summed as it is
+EXACT_COMMON = 60  # ... where bad events are common
+EXACT_REFUND = 40  # bad events of a tick up to which a tolerated ratio's law is summed
 
 
 class Starts:
     """How much of the stake is in play after some seconds: never all at once, and never more than all of it."""
 
-    def __init__(self, horizon_s: float, at_once: float = STARTED) -> None:
-        self._at_once, self._later = at_once, 1.0 - at_once
-        self._scale = self._later / math.log1p(max(horizon_s, ONSET_S) / ONSET_S)
-        self.horizon_s = horizon_s
+    def __init__(self, horizon_s: float, at_once: float = AT_ONCE) -> None:
+        self._at_once = at_once
+        self._scale = (1.0 - at_once) / math.log1p(horizon_s / ONSET_S)
+        self._horizon_s = horizon_s
 
     def by(self, elapsed_s: float) -> float:
         """Return the part of the stake that is in play `elapsed_s` seconds after the first tick."""
-        if elapsed_s >= self.horizon_s:
+        if elapsed_s >= self._horizon_s:
             return 1.0
         return self._at_once + self._scale * math.log1p(elapsed_s / ONSET_S)
 
 
-class Mixture:
-    """A supermartingale from 1 under "ratio <= tolerated", for any common rate, any share, any drift of both.
+class Stake:
+    """The parts of the wealth, one per alternative, and what is not yet in play."""
 
-    For a ratio r, a tick with share w and null ratio r0 multiplies the wealth by
-    (r/r0)^c ((1 + w(r0-1)) / (1 + w(r-1)))^(c+b), c and b the bad events of canary and baseline (Lindon & Malek 2022,
-    conditional on the bad events of both; E <= 1 for Bernoulli requests too, since (1+x)^n <= exp(nx)). The wealth is
-    the sum over ratios and start times; `cap` is where it fires alone, and what would jump over it is paid back.
-    """
+    __slots__ = ("_prior", "_starts", "put", "rest", "x")
 
-    __slots__ = ("_cap", "_gain", "_lean", "_least", "_null", "_prior", "_ratios", "_starts", "bad", "put", "rest", "x")
-
-    def __init__(
-        self, ratios: Sequence[float], prior: Sequence[float], null: float, cap: float, starts: Starts, least: int
-    ) -> None:
-        self._ratios, self._prior, self._null = tuple(ratios), tuple(prior), null
-        self._gain = tuple(math.log(ratio / null) for ratio in ratios)
-        self._lean = tuple(ratio - 1.0 for ratio in ratios)
-        self._cap, self._starts, self._least = cap, starts, least
-        self.x = [0.0] * len(self._ratios)  # wealth in play, by ratio
-        self.rest = 1.0  # not yet in play
-        self.put = 0.0  # of the stake, so far
-        self.bad = 0  # of the canary, so far
+    def __init__(self, prior: Sequence[float], starts: Starts) -> None:
+        self._prior, self._starts = tuple(prior), starts
+        self.x = [0.0] * len(self._prior)
+        self.rest, self.put = 1.0, 0.0
 
     @property
     def wealth(self) -> float:
@@ -55,33 +47,115 @@ class Mixture:
     def start(self, elapsed_s: float) -> None:
         """Put into play what is due by now."""
         due = self._starts.by(elapsed_s)
-        fresh, self.put = due - self.put, due
-        if fresh > 0.0 and self.rest > 0.0:
-            fresh = min(fresh, self.rest)
+        fresh = min(due - self.put, self.rest)
+        if fresh > 0.0:
+            self.put = due
             self.rest -= fresh
             self.x = [x + prior * fresh for x, prior in zip(self.x, self._prior, strict=True)]
 
-    def feed(self, canary: int, bad: int, baseline: int, baseline_bad: int) -> None:
-        """Take the counts of one tick in which both arms had requests and at least one was bad."""
-        share, events = canary / (canary + baseline), bad + baseline_bad
-        null = math.log1p(share * (self._null - 1.0))
-        costs = [events * (math.log1p(share * lean) - null) for lean in self._lean]
-        before = self.x
-        stakes = [(x, gain, cost) for x, gain, cost in zip(before, self._gain, costs, strict=True) if x > 0.0]
+    def multiply(self, steps: Sequence[float]) -> None:
+        """Multiply each part by e to the power of its step."""
+        self.x = [_kept(x * math.exp(min(step, MOST))) for x, step in zip(self.x, steps, strict=True)]
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the future depends on."""
+        return {"x": self.x, "rest": self.rest, "put": self.put}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state again."""
+        self.x, self.rest, self.put = list(state["x"]), state["rest"], state["put"]
+
+
+def _kept(x: float) -> float:
+    return x if x > 1e-290 else 0.0
+
+
+class Mixture:
+    """A supermartingale from 1 under "ratio <= tolerated", for any common rate, any share, any drift of both.
+
+    For a ratio r, a tick with share w and null ratio r0 multiplies the wealth by
+    (r/r0)^c ((1 + w(r0-1)) / (1 + w(r-1)))^(c+b), c and b the bad events of canary and baseline (Lindon & Malek 2022,
+    conditional on the bad events of both; E <= 1 for Bernoulli requests too, since (1+x)^n <= exp(nx)). With r0 = 1 and
+    few events the second factor is exact: 1 / E[r^c] under the hypergeometric law. The wealth is summed over ratios and
+    start times; `cap` is where it fires alone, and what would jump over it is paid back to the ratios that would.
+    """
+
+    def __init__(
+        self, ratios: Sequence[float], prior: Sequence[float], null: float, cap: float, starts: Starts, least: int
+    ) -> None:
+        self._ratios, self._null = tuple(ratios), null
+        self._gain = tuple(math.log(ratio / null) for ratio in ratios)
+        self._lean = tuple(ratio - 1.0 for ratio in ratios)
+        self._cap, self._least = cap, least
+        self.stake = Stake(prior, starts)
+        self.bad = 0  # of the canary, so far
+
+    def feed(self, canary: int, bad: int, baseline: int, baseline_bad: int, rate: float | None = None) -> None:
+        """Take the counts of one tick in which both arms had requests and at least one was bad.
+
+        `rate` is a guess of the baseline's bad rate, made before this tick, where bad events are common.
+        """
+        sizes = Sizes(canary, baseline, bad + baseline_bad)
+        few = min(sizes.bad, canary)
+        if self._null == 1.0 and few > 1 and few <= (EXACT if rate is None else EXACT_COMMON):
+            self._bet(sizes, bad, self._exact_costs(sizes))
+        elif rate is None:
+            share = canary / (canary + baseline)
+            null = math.log1p(share * (self._null - 1.0))
+            self._bet(sizes, bad, [sizes.bad * (math.log1p(share * lean) - null) for lean in self._lean])
+        else:
+            self._bet_on_rates(sizes, bad, rate)
+
+    def _exact_costs(self, sizes: Sizes) -> list[float]:
+        terms = weights_of(sizes)
+        first = max(0, sizes.bad - sizes.baseline)
+        total, costs = math.fsum(terms), []
+        for ratio, gain in zip(self._ratios, self._gain, strict=True):
+            value = 0.0
+            for term in reversed(terms):
+                value = value * ratio + term
+            costs.append(math.log(value / total) + first * gain)
+        return costs
+
+    def _bet(self, sizes: Sizes, bad: int, costs: Sequence[float]) -> None:
+        stake = self.stake
+        parts = list(zip(stake.x, self._gain, costs, strict=True))
+        rest, exp = stake.rest, math.exp
 
         def wealth(count: int) -> float:
-            return sum([x * math.exp(min(count * gain - cost, 600.0)) for x, gain, cost in stakes]) + self.rest
+            return sum([x * exp(min(count * gain - cost, MOST)) for x, gain, cost in parts]) + rest
 
-        sizes = (canary, baseline, events)
-        back, crossing = refund(wealth, self._cap, sizes, self._null, self._least - self.bad)
+        back = None
+        if self._null == 1.0 or sizes.bad <= EXACT_REFUND:
+            back = refund(wealth, self._cap, sizes, self._null, self._least - self.bad)
         self.bad += bad
-        after = [
-            x * math.exp(min(bad * gain - cost, 600.0)) for x, gain, cost in zip(before, self._gain, costs, strict=True)
-        ]
-        if back > 0.0 and bad < crossing:
-            total = math.fsum(after)
+        stake.x = [_kept(x * exp(min(bad * gain - cost, MOST))) for x, gain, cost in parts]
+        if back is not None and bad < back.crossing:
+            owed = [0.0] * len(parts)
+            for step, (chance, excess) in enumerate(zip(back.chances, back.excess, strict=True)):
+                count = back.crossing + step
+                for k, (x, gain, cost) in enumerate(parts):
+                    owed[k] += chance * excess * x * exp(min(count * gain - cost, MOST))
+            total = math.fsum(owed)
             if total > 0.0:
-                after = [x * (1.0 + back / total) for x in after]
-            else:
-                self.rest += back
-        self.x = [x if x > 1e-290 else 0.0 for x in after]
+                stake.x = [x + back.amount * due / total for x, due in zip(stake.x, owed, strict=True)]
+
+    def _bet_on_rates(self, sizes: Sizes, bad: int, rate: float) -> None:
+        """Bet on guessed rates: q0 = w qc + (1-w) qb (Turner, Ly & Grunwald 2024), where errors are common.
+
+        A tolerated ratio r0 thins the canary's bad events to 1/r0 of them; what stands here is the mean over that.
+        """
+        canary, baseline, events = sizes
+        share, kept, steps = canary / (canary + baseline), 1.0 / self._null, []
+        for ratio in self._ratios:
+            guess = min(rate * ratio * kept, (1.0 + rate) / 2.0)
+            null = share * guess + (1.0 - share) * rate
+            good = (1.0 - guess) / (1.0 - null)
+            hit = kept * guess / null + (1.0 - kept) * good
+            step = bad * math.log(hit) + (canary - bad) * math.log(good)
+            against = events - bad
+            steps.append(
+                step + against * math.log(rate / null) + (baseline - against) * math.log((1.0 - rate) / (1.0 - null))
+            )
+        self.bad += bad
+        self.stake.multiply(steps)
