@@ -13,11 +13,12 @@ from hitless.app.database_planning import schema_of, seen
 from hitless.app.databases import Databases
 from hitless.app.differences import running, structural
 from hitless.app.exposure import exposed_now
+from hitless.app.flag_cases import FlagCases
 from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
 from hitless.app.observation import instance_states, observe, status_of
 from hitless.app.paths import load_system
-from hitless.app.plan_flags import FlagsPart
+from hitless.app.plan_flags import FlagsNow, FlagsPart
 from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
 from hitless.app.proof.proof import Pair, Prover, pairs_of
@@ -29,7 +30,7 @@ from hitless.engine.engine import Engine
 from hitless.engine.journal import FACT_NAMES, Ended, Entry, Noted, fold
 from hitless.engine.ports import RunRow
 from hitless.kit.errors import InvalidInput, Refused
-from hitless.plan.change import read_change
+from hitless.plan.change import Change, read_change
 from hitless.plan.plan import Plan
 from hitless.plan.system import System
 from hitless.store.chain import Chain, follow
@@ -45,6 +46,7 @@ class Controller:
     def __init__(self, *, file: Path, state: Path, system: System, world: World, store: Store, engine: Engine) -> None:
         self._file, self._state, self._system = file, state, system
         self._world, self._store, self._engine = world, store, engine
+        self.flags = FlagCases(world.published)
         self._journal = StoredJournal(store)
         self._reports = Reports(world, self._journal)
         self._crash = FileCrashPoints(state)
@@ -113,8 +115,12 @@ class Controller:
         return planner.plan(
             databases.part.propose(),
             services.propose(),
-            FlagsPart(system=system, change=change).propose(),
+            FlagsPart(system=system, change=change, now=await self._flags_now(change)).propose(),
         )
+
+    async def _flags_now(self, change: Change) -> FlagsNow:
+        """A change without flags is planned also while the flag server is away."""
+        return await self.flags.now(change.flags) if change.flags else FlagsNow()
 
     async def _observed(self) -> frozenset[Pair]:
         """What was live together in runs that went well."""

@@ -1,4 +1,4 @@
-"""Starts and stops the processes below the services: PostgreSQL, recorder, gateway, controller."""
+"""Starts and stops the processes below the services: PostgreSQL, recorder, flag server, gateway, controller."""
 
 import asyncio
 import fcntl
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hitless.app.bring_up import Resting
 from hitless.app.crash import VARIABLE, FileCrashPoints
+from hitless.app.flag_server import flag_server, write_first_bundle
 from hitless.app.paths import claim_state_folder, load_system, state_folder
 from hitless.app.world import recorder_port, recorder_socket
 from hitless.kit.errors import HitlessError, InvalidInput, Refused
@@ -27,7 +28,7 @@ from hitless.runtime.supervisor import ProcessSpec, ProcessStatus, Shims
 from hitless.store.postgres import create_database
 from hitless.traffic.haproxy import HaproxyGateway
 
-OURS = ("controller", "gateway", "recorder", "postgres")  # in the order in which they are stopped
+OURS = ("controller", "gateway", "flags", "recorder", "postgres")  # in the order in which they are stopped
 STORE = "hitless"  # the database of the journal in the embedded cluster
 POSTGRES_READY_S = 60.0
 GATEWAY_GRACE_S = 5.0
@@ -56,7 +57,9 @@ class Lifecycle:
                 FileCrashPoints(self._state).arm(wish)
             if fresh:
                 write_atomic(self._state / "system.yaml", self._file.read_text())
-            await asyncio.gather(self._start_databases(), self._start_recorder(), self._start_gateway())
+            await asyncio.gather(
+                self._start_databases(), self._start_recorder(), self._start_flags(), self._start_gateway()
+            )
             await self._shims.start("controller", self._controller())
 
     async def stop(self) -> None:
@@ -68,7 +71,8 @@ class Lifecycle:
             if instances:
                 Resting(self._state).write({InstanceId.parse(name): _launch(each) for name, each in instances.items()})
             await self._shims.stop("controller")
-            await self._shims.stop("gateway", grace_s=self._drain_s())
+            # Together: streams of flags have no end of their own, and the gateway would wait for them.
+            await asyncio.gather(self._shims.stop("gateway", grace_s=self._drain_s()), self._shims.stop("flags"))
             await asyncio.gather(*(self._shims.stop(name) for name in instances))
             await self._shims.stop("recorder")
             await self._shims.stop("postgres")
@@ -106,6 +110,10 @@ class Lifecycle:
         spec = ProcessSpec(argv=argv, cwd=str(self._state), longest_delay_s=BACK_S, pid_file=True)
         await self._shims.start("recorder", spec)
 
+    async def _start_flags(self) -> None:
+        if self._shims.status("flags") is None:
+            await self._shims.start("flags", flag_server(self._system, self._state, self._file.parent))
+
     async def _start_gateway(self) -> None:
         fence = Fence(self._state, _epoch(self._state))
         port = recorder_port(self._state)
@@ -142,6 +150,7 @@ class Lifecycle:
             write_atomic(token, secrets.token_urlsafe(32))
         if not port.exists():
             write_atomic(port, str(free_port(secrets.randbits(32))))
+        write_first_bundle(self._state)
 
     def refuse_taken_ports(self) -> None:
         """Raise InvalidInput if another program listens where the gateway will."""

@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from hitless.app.databases import Databases
+from hitless.app.flag_server import publisher
+from hitless.app.flag_users import TickUsers
 from hitless.database.driver import DatabaseDriver
 from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
+from hitless.flags.driver import FlagsDriver
+from hitless.flags.postgres import Definitions
+from hitless.flags.published import Published
+from hitless.flags.steps import Bake, Stage
 from hitless.kit.clock import SystemClock
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder
@@ -28,7 +34,11 @@ from hitless.traffic.steps import Admit, Drain, Shift
 
 KINDS: Mapping[str, type[Any]] = {
     kind.kind: kind
-    for kind in (Start, Stop, Check, Admit, Drain, Shift, Watch, Expand, Withdraw, Backfill, Verify, Contract)
+    for kind in (
+        *(Start, Stop, Check, Admit, Drain, Shift, Watch),
+        *(Expand, Withdraw, Backfill, Verify, Contract),
+        *(Stage, Bake),
+    )
 }
 
 
@@ -74,15 +84,27 @@ class World:
     signals: SignalsDriver
     databases: Databases
     database: DatabaseDriver
+    published: Published
+    flags: FlagsDriver
 
     @classmethod
-    def of(cls, system: System, *, folder: Path, state: Path, fence: Fence, evidence: Evidence | None = None) -> Self:
+    def of(
+        cls,
+        system: System,
+        *,
+        folder: Path,
+        state: Path,
+        fence: Fence,
+        definitions: Definitions,
+        evidence: Evidence | None = None,
+    ) -> Self:
         """Wire the rooms for one system; without `evidence` the tests of a run live as long as this world."""
         clock = SystemClock()
         processes = LocalProcesses(state, fence)
         gateway = HaproxyGateway(state, system, folder, fence, recorder_port=recorder_port(state))
         ticks = RecorderTicks(recorder_socket(state))
         databases = Databases(system=system, folder=folder, state=state)
+        published = publisher(system, state, folder, definitions, fence)
         return cls(
             clock=clock,
             processes=processes,
@@ -93,6 +115,8 @@ class World:
             signals=SignalsDriver(ticks, ProcessRestarts(processes), clock, evidence),
             databases=databases,
             database=DatabaseDriver(databases.url),
+            published=published,
+            flags=FlagsDriver(published, TickUsers(ticks, clock), clock),
         )
 
     async def mend(self) -> None:
@@ -108,6 +132,7 @@ class World:
             "traffic": self.traffic,
             "signals": self.signals,
             "database": self.database,
+            "flags": self.flags,
         }
 
 

@@ -35,6 +35,7 @@ VERBS = {
     "runs": "hitless.cli.change",
     "audit": "hitless.cli.audit",
     "import": "hitless.cli.imports",
+    "flags": "hitless.cli.flags",
     "completion": "hitless.cli.completion",
 }
 

@@ -40,12 +40,14 @@ class Published:
         self._bundle, self._server, self._fence, self._who = bundle, server, fence, who
         self._publishing = asyncio.Lock()
 
-    async def definition(self, flag: str) -> str | None:
-        """Return a flag's definition, empty if there is none; None: what is stored is not what is served."""
-        stored = await self.definitions.sets()
-        if await self.version() != self._version_of(self._written(stored)):
-            return None
-        return definition(stored[0].document, flag)
+    async def definition(self, flag: str) -> str:
+        """Return a flag's definition, empty if there is none."""
+        return definition((await self.definitions.one(DEFAULT)).document, flag)
+
+    async def served(self) -> bool:
+        """Tell whether what is defined is what is served: not so after a kill between the two."""
+        written = self._written(await self.definitions.sets())
+        return await self.version() == version_of(read_bundle(written))
 
     async def put(self, flag: str, definition: str, why: str) -> str:
         """Define a flag of the default set, or remove it (empty); returns the version once it is served."""
@@ -67,11 +69,6 @@ class Published:
                 with self._fence.hold():
                     write_atomic(self._bundle, text)
             return str((await self._ask("POST", "/admin/reload"))["version"])
-
-    async def behind(self) -> bool:
-        """Tell whether the bundle on disk is not what the store holds: after a kill between the two."""
-        wanted = self._written(await self.definitions.sets())
-        return not self._bundle.exists() or self._bundle.read_text(encoding="utf-8") != wanted
 
     async def version(self) -> str:
         """Return the version of the sets that are served."""
@@ -97,10 +94,6 @@ class Published:
                 for each in stored
             )
         )
-
-    @staticmethod
-    def _version_of(text: str) -> str:
-        return version_of(read_bundle(text))
 
     async def _ask(self, method: str, path: str) -> dict[str, Any]:
         try:

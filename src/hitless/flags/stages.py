@@ -66,6 +66,37 @@ def at_stage(
     return {**base, "state": "ENABLED", "targeting": {"if": [member, on, rule]}}
 
 
+def serves(definition: Any) -> str:
+    """Say in a few words who gets what, as far as the form of the definition shows it."""
+    match definition:
+        case {"state": "DISABLED"}:
+            return "killed: every client's own default"
+        case {"targeting": {"if": [member, str(on), rule]}}:
+            more = "" if member is False else "group and "
+            match rule:
+                case {"if": [_, {"fractional": [_, [str(), int(buckets)], _]}, str()]}:
+                    return f"{on!r} for {more}{Share(buckets)} of users"
+                case {"if": [{"<=": [0, {"var": ["hitlessBucket", -1]}, int(last)]}, str(), str()]}:
+                    return f"{on!r} for {more}{Share(last + 1)} of users, the cohort of the change"
+                case str() if rule == on:
+                    return f"{on!r} for everybody"
+                case str():
+                    return f"{rule!r} for everybody" if member is False else f"{on!r} for the group alone"
+                case _:
+                    pass
+        case _:
+            pass
+    match definition:
+        case {"targeting": dict(rule), "defaultVariant": str(name)} if rule:
+            return f"by its rule, else {name!r}"
+        case {"targeting": dict(rule)} if rule:
+            return "by its rule, else the client's own default"
+        case {"defaultVariant": str(name)}:
+            return f"{name!r} for everybody"
+        case _:
+            return "the client's own default"
+
+
 def who_moves(before: Share, after: Share) -> tuple[Share, Share]:
     """Return the shares of all users that come in and that leave between two stages."""
     return Share(max(0, after.buckets - before.buckets)), Share(max(0, before.buckets - after.buckets))

@@ -41,6 +41,7 @@ class ControlSection(Model):
     listen: Address = "127.0.0.1:8090"
     grpc: Address = "127.0.0.1:8013"
     store: Reference | None = None  # None: the embedded PostgreSQL
+    flags_token: Reference | None = None  # None: clients of flags need none on loopback, and the API's elsewhere
 
 
 class Group(Model):

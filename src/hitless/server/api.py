@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hitless.app.controller import Controller
 from hitless.kit.errors import Exit, HitlessError, InvalidInput, NotAllowed
+from hitless.server.flags_api import FlagsApi
+from hitless.server.openapi import openapi
 
 BODY_LIMIT = 1_000_000  # bytes
 STATUS = {Exit.USAGE: 400, Exit.REFUSED: 409, Exit.NOT_ALLOWED: 403}
@@ -36,6 +38,8 @@ def build(controller: Controller, token: str) -> Starlette:
         Route("/v1/runs/{run}/report", _plain(controller, _report)),
         Route("/v1/runs/{run}/{verb}", _plain(controller, _tell), methods=["POST"]),
     ]
+    routes += FlagsApi(lambda answer: _plain(controller, answer), _body, BODY_LIMIT).routes()
+    routes.append(Route("/v1/openapi.json", _document(routes)))
     handlers: dict[Any, Any] = {HitlessError: _problem}
     return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(TokenGate, token=token)])
 
@@ -61,6 +65,16 @@ def _plain(controller: Controller, answer: Answer) -> Callable[[Request], Awaita
     async def endpoint(request: Request) -> Response:
         return JSONResponse(await answer(controller, request))
 
+    endpoint.__name__, endpoint.__doc__ = answer.__name__.lstrip("_"), answer.__doc__
+    return endpoint
+
+
+def _document(routes: list[Route]) -> Callable[[Request], Awaitable[Response]]:
+    document = openapi(routes)
+
+    async def endpoint(_: Request) -> Response:
+        return JSONResponse(document)
+
     return endpoint
 
 
@@ -75,12 +89,12 @@ def _answer(error: HitlessError) -> Response:
     return JSONResponse(problem, STATUS.get(error.exit, 500), media_type="application/problem+json")
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: Request, limit: int = BODY_LIMIT) -> dict[str, Any]:
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > BODY_LIMIT:
-            raise InvalidInput("body-too-large", f"a request may have {BODY_LIMIT} bytes")
+        if len(raw) > limit:
+            raise InvalidInput("body-too-large", f"a request may have {limit} bytes")
     try:
         content = json.loads(raw or b"{}")
     except ValueError as error:

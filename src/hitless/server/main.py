@@ -16,6 +16,7 @@ from hitless.app.lifecycle import STORE, in_force
 from hitless.app.paths import load_system, state_folder
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
+from hitless.flags.postgres import Definitions
 from hitless.kit.errors import Exit, HitlessError
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder
@@ -56,7 +57,15 @@ async def _run(file: Path) -> int:
     me = Identity.me()
     fence = Fence(state, await store.take_over({"pid": me.pid, "boot": me.boot_id}))
     fence.raise_epoch()
-    world = World.of(system, folder=file.parent, state=state, fence=fence, evidence=StoredEvidence(store))
+    definitions = await Definitions.open(_store_url(system, state), fence.epoch)
+    world = World.of(
+        system,
+        folder=file.parent,
+        state=state,
+        fence=fence,
+        definitions=definitions,
+        evidence=StoredEvidence(store),
+    )
     engine = Engine(
         journal=CountingJournal(StoredJournal(store), felt_in(world)),
         drivers=world.drivers,
@@ -70,13 +79,15 @@ async def _run(file: Path) -> int:
     await world.gateway.reconcile()
     await engine.recover()
     tending = [
-        asyncio.create_task(_tend(each, abandoned)) for each in (store.ping, world.mend, world.runtime.retire_overdue)
+        asyncio.create_task(_tend(each, abandoned))
+        for each in (store.ping, world.mend, world.runtime.retire_overdue, controller.flags.tend)
     ]
     token = (state / "run" / "token").read_text().strip()
     await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)
     for task in tending:
         task.cancel()
     await engine.close()
+    await definitions.close()
     await store.close()
     for failure in failures:
         print(failure, file=sys.stderr, flush=True)  # noqa: T201  into the controller's log

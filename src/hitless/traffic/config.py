@@ -155,16 +155,17 @@ class GatewayConfig:
             "",
             *self._ours("controller"),
             "",
-            *self._ours("flags"),
+            *self._ours("flags", _FLAG_RULES),
         ]
 
-    def _ours(self, name: str) -> list[str]:
+    def _ours(self, name: str, rules: tuple[str, ...] = ()) -> list[str]:
         said = (
             f'{{"code": "{name}-unreachable", "text": "the {name} process does not answer", "hint": "hitless doctor"}}'
         )
         return [
             f"backend {name}",
             "retries 1",
+            *rules,
             f"http-error status 503 content-type application/json string '{said}'",
             f"server {name} {words.file(f'unix@{self.sockets}/{name}.sock')}",
         ]
@@ -178,6 +179,18 @@ class GatewayConfig:
             f"server flags {words.file(f'unix@{self.sockets}/flags-grpc.sock')}",
         ]
 
+
+FLAG_RATE = 20_000  # requests of flags per second from one address; a browser needs a few in a minute
+_SLOW_DOWN = '{"errorCode": "GENERAL", "errorDetails": "too many requests from one address"}'
+_FLAG_RULES = (
+    "stick-table type ipv6 size 100k expire 10s store http_req_rate(1s)",
+    "http-request track-sc0 src",
+    (
+        "http-request return status 429 content-type application/json hdr retry-after 1"
+        f" string '{_SLOW_DOWN}' if {{ sc_http_req_rate(0) gt {FLAG_RATE} }}"
+    ),
+    "http-request set-header x-forwarded-for %[src]",
+)
 
 _WATCH = "inter 500ms fastinter 100ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
 

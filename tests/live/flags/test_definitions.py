@@ -107,12 +107,11 @@ async def test_what_put_returns_from_is_served(definitions: Definitions, tmp_pat
             version = await published.put("f", wanted, "try")
             assert version == await published.version() != before
             assert await published.definition("f") == wanted
-            assert not await published.behind()
+            assert await published.served()
             await definitions.change("f", Wish(stage="50%"), {}, who="ann", why="killed before it was published")
-            assert await published.definition("f") is None
-            assert await published.behind()
+            assert not await published.served()
             await published.publish()
-            assert not await published.behind()
+            assert await published.served()
             assert await published.put("f", "", "away") != version
             await published.put("f", "", "again, after a kill")
             assert sock.stat().st_mode & 0o777 == 0o600

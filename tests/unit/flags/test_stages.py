@@ -107,8 +107,11 @@ class World:
         self.at = 0.0
         self.notes: list[dict[str, object]] = []
 
-    async def definition(self, flag: str) -> str | None:
+    async def definition(self, flag: str) -> str:
         return self.flags.get(flag, "")
+
+    async def served(self) -> bool:
+        return True
 
     async def put(self, flag: str, definition: str, why: str) -> str:
         self.flags[flag] = definition
@@ -144,7 +147,7 @@ STEP = Stage(flag="f", before="", after=canonical(at_stage(None, "5%")), stage="
 
 async def test_a_stage_waits_for_the_acknowledgement_of_every_client() -> None:
     world = World(looks=3)
-    driver = FlagsDriver(world, world)
+    driver = FlagsDriver(world, world, world)
     assert not await driver.done(STEP, world.moment())
     await driver.do(STEP, world.moment())
     assert world.at > 0
@@ -154,8 +157,8 @@ async def test_a_stage_waits_for_the_acknowledgement_of_every_client() -> None:
 async def test_a_client_that_stays_silent_fails_the_step_but_not_the_way_back() -> None:
     world = World(looks=10_000_000)
     with pytest.raises(StepFailed, match="node-1"):
-        await FlagsDriver(world, world).do(STEP, world.moment())
-    await FlagsDriver(world, world).do(STEP.inverse(), world.moment(backward=True))
+        await FlagsDriver(world, world, world).do(STEP, world.moment())
+    await FlagsDriver(world, world, world).do(STEP.inverse(), world.moment(backward=True))
     assert world.flags["f"] == ""
     assert len(world.notes) == 2
 
@@ -163,9 +166,19 @@ async def test_a_client_that_stays_silent_fails_the_step_but_not_the_way_back() 
 async def test_a_share_fails_where_a_client_splits_in_another_way_and_goes_back_all_the_same() -> None:
     world = World(looks=0, disagrees=True)
     with pytest.raises(StepFailed, match="grpc-node-js"):
-        await FlagsDriver(world, world).do(STEP, world.moment())
+        await FlagsDriver(world, world, world).do(STEP, world.moment())
     assert world.flags == {}
-    await FlagsDriver(world, world).do(STEP.inverse(), world.moment(backward=True))
+    await FlagsDriver(world, world, world).do(STEP.inverse(), world.moment(backward=True))
+
+
+async def test_a_flag_that_somebody_edited_meanwhile_is_not_raised_and_not_overwritten_on_the_way_back() -> None:
+    world = World(looks=0)
+    world.flags["f"] = killed = canonical({**at_stage(None, "5%"), "state": "DISABLED"})
+    with pytest.raises(StepFailed, match="edited"):
+        await FlagsDriver(world, world, world).do(STEP, world.moment())
+    await FlagsDriver(world, world, world).do(STEP.inverse(), world.moment(backward=True))
+    assert world.flags["f"] == killed
+    assert world.notes[-1]["left_as_it_is"] is True
 
 
 def test_the_inverse_of_the_inverse_is_the_step() -> None:
