@@ -85,7 +85,7 @@ class Plan:
                 remarks=tuple(plain["remarks"]),
                 proof=plain["proof"],
                 exposure=plain["exposure"],
-                guards=plain.get("guards", {}),
+                guards=plain["guards"],
             )
             written = plain["hash"]
         except (KeyError, TypeError, AttributeError) as error:
