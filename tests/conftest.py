@@ -42,6 +42,7 @@ class PostgresOfTests:
 
     def start(self) -> None:
         settings = ["listen_addresses=", f"unix_socket_directories={self.folder}", "shared_buffers=16MB", "fsync=off"]
+        settings += ["shared_preload_libraries=pg_stat_statements"]
         words = [word for setting in settings for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

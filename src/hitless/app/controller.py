@@ -23,6 +23,7 @@ from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
 from hitless.app.proof.proof import Pair, Prover, pairs_of
 from hitless.app.proof.state import State
+from hitless.app.rehearsals import Rehearsals
 from hitless.app.report import Reports
 from hitless.app.way_back import against_going_back
 from hitless.app.world import KINDS, World
@@ -50,6 +51,7 @@ class Controller:
         self._journal = StoredJournal(store)
         self._reports = Reports(world, self._journal)
         self._crash = FileCrashPoints(state)
+        self._rehearsals = Rehearsals()
         self._deciding = asyncio.Lock()  # what is planned must still hold when it begins
 
     @property
@@ -84,6 +86,7 @@ class Controller:
             await self._databases(system).bring_up(self._world.clock)
             schemas = await self._databases(system).in_force()
             started = await bring_up(system, facts, self._world, launches, resting, schemas)
+        self._warming = asyncio.create_task(self._rehearsals.warm(self._databases(system)))
         return {**await self.status(), "started": started}
 
     async def plan(self, source: str, *, file: str) -> Plan:
@@ -93,7 +96,7 @@ class Controller:
         if found := list(structural(self._system, system)):
             raise Refused("differs", f"{self._file.name} is not what runs: {'; '.join(found)}", "hitless down, then up")
         facts, flying = await observe(self._world), await self._in_flight()
-        databases = await seen(change, system, self._databases(system), facts)
+        databases = await seen(change, system, self._databases(system), facts, self._rehearsals)
         services = ServicesPart(
             system=system,
             facts=facts,

@@ -9,6 +9,7 @@ from hitless.app.migrations import MigrationFolder
 from hitless.database.driver import DatabaseDriver, baseline
 from hitless.database.migration import Migration
 from hitless.database.observation import DatabaseNow, look
+from hitless.database.running_queries import count_statements
 from hitless.database.steps import schema_steps
 from hitless.database.urls import version_parameters, version_url
 from hitless.kit.errors import HitlessError, InvalidInput
@@ -38,6 +39,10 @@ class Databases:
         except Unresolved as error:
             text = f"databases.{name}.url: {error}"
             raise HitlessError("no-database-url", text, "set it, then: hitless down, hitless up") from None
+
+    def embedded(self, name: str) -> bool:
+        """Tell whether a database lies in the embedded server."""
+        return self.system.databases[name].url is None
 
     def url_for_services(self, name: str, schema: str | None) -> str:
         """Return what services find as DATABASE_URL: a URL, or a reference to one that is resolved at each start."""
@@ -73,6 +78,8 @@ class Databases:
         for name, section in self.system.databases.items():
             if section.migrations is not None:
                 await self._bring_up(name, section, clock)
+                if self.embedded(name):
+                    await count_statements(EmbeddedPostgres(self.state).url("postgres"))
 
     async def _bring_up(self, name: str, section: Database, clock: Clock) -> None:
         unfinished = self.state / "run" / f"first-up-{name}"

@@ -14,6 +14,7 @@ from hitless.kit.files import socket_folder
 from hitless.runtime.supervisor import ProcessSpec
 
 SUPERUSER = "hitless"
+STATISTICS = "pg_stat_statements"
 INITDB_S = 60.0
 GRACE_S = 30.0  # from a fast shutdown to KILL
 BACK_S = 0.25  # the longest wait before it is started again
@@ -57,7 +58,7 @@ class EmbeddedPostgres:
 
     def spec(self) -> ProcessSpec:
         """Return how the server is run under a shim."""
-        settings = {**SETTINGS, "unix_socket_directories": str(self._sockets)}
+        settings = {**SETTINGS, **_statistics(), "unix_socket_directories": str(self._sockets)}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return ProcessSpec(
             argv=(*as_whom(), str(binary("postgres")), "-D", str(self._data), *words),
@@ -67,6 +68,13 @@ class EmbeddedPostgres:
             longest_delay_s=BACK_S,
             pid_file=True,
         )
+
+
+def _statistics() -> dict[str, str]:
+    """Have the server count statements, if its library is there: plans are checked against what code really asks."""
+    folder = binary("postgres").resolve().parent.parent / "lib"
+    found = any((each / f"{STATISTICS}.so").exists() for each in (folder, folder / "postgresql"))
+    return {"shared_preload_libraries": STATISTICS, f"{STATISTICS}.max": "2000"} if found else {}
 
 
 def binary(name: str) -> Path:

@@ -1,0 +1,92 @@
+"""Rehearses what a change does to a database before anybody is asked to approve it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from hitless.app.databases import Databases
+from hitless.app.lint import lint
+from hitless.app.plan_database import Selection
+from hitless.database.clone import clone, ours
+from hitless.database.findings import Finding, Rehearsed
+from hitless.database.observation import look
+from hitless.database.pg_dump import schema_of_database
+from hitless.database.rehearsal import Script, rehearse
+from hitless.database.running_queries import running_queries, to_views
+from hitless.kit.errors import HitlessError
+from hitless.runtime.postgres import EmbeddedPostgres, binary
+
+SERVER = "postgres"  # a database that every server has
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsals:
+    """One at a time: they share the copies."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def of(self, selection: Selection, databases: Databases, *, moved_as_it_is: bool) -> Rehearsed:
+        """Try the migrations of a change on an empty copy; where none can be had, the answer says so."""
+        url, linted = databases.url(selection.name), await lint(selection.chosen)
+        async with self.lock:
+            try:
+                copy, where = await self._copy(selection, databases)
+            except HitlessError as error:
+                text = f"there is no copy to rehearse on: {error.text}"
+                hint = "a role that may create databases, or an embedded PostgreSQL of the same version"
+                return Rehearsed(findings=(Finding(rule="not-rehearsed", text=text, hint=hint, refuses=False), *linted))
+            server = SERVER if databases.embedded(selection.name) else ""
+            queries = await running_queries(url, server, selection.now.sizes)
+            script = Script(
+                version=selection.version,
+                migrations=selection.chosen,
+                ours=await ours(url),
+                sizes=selection.now.sizes,
+                queries=queries,
+                moved_as_it_is=moved_as_it_is,
+            )
+            found = await rehearse(copy, script, where=where)
+        return replace(found, findings=(*found.findings, *to_views(queries, selection.now.sizes), *linted))
+
+    async def warm(self, databases: Databases) -> None:
+        """Have the copies of databases that have migrations ready, so that the next plan is fast."""
+        for name, section in databases.system.databases.items():
+            if section.migrations is not None:
+                with suppress(HitlessError):
+                    async with self.lock:
+                        await self._clone(databases.url(name), next(self._servers(name, databases)))
+
+    async def _copy(self, selection: Selection, databases: Databases) -> tuple[str, str]:
+        """Return an empty copy and where it is: rather in our own server than in the one that people use."""
+        failure = HitlessError("no-dump", "no server can hold it")
+        for server in self._servers(selection.name, databases):
+            own = server != databases.url(selection.name)
+            try:
+                if own and (await look(server)).major != selection.now.major:
+                    continue
+                return await self._clone(databases.url(selection.name), server), _where(own=own)
+            except HitlessError as error:
+                failure = error
+        raise failure
+
+    @staticmethod
+    def _servers(name: str, databases: Databases) -> Iterator[str]:
+        embedded = EmbeddedPostgres(databases.state)
+        if embedded.exists:
+            yield embedded.url(SERVER)
+        if not databases.embedded(name):
+            yield databases.url(name)
+
+    @staticmethod
+    async def _clone(url: str, server: str) -> str:
+        program = binary("pg_dump")
+
+        async def dump(source: str) -> str:
+            return await schema_of_database(program, source)
+
+        return await clone(url, server, dump)
+
+
+def _where(*, own: bool) -> str:
+    return "an empty copy in the embedded server" if own else "an empty copy in the same server"

@@ -1,0 +1,117 @@
+"""An empty copy of a database in the same server, kept for the next time and renewed when the original has changed."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from hitless.database.names import fitted, literal, quoted
+from hitless.database.postgres import Row, Target
+
+# Everything that has a shape, with its definition. What is ours alone (schema hitless) counts by its functions only.
+SNAPSHOT = r"""
+WITH spaces AS (SELECT oid, nspname AS name FROM pg_namespace
+                WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'hitless')),
+     foreign_to_us AS (SELECT objid FROM pg_depend WHERE deptype = 'e')
+SELECT 'relation' AS kind, n.name || '.' || c.relname AS name,
+       c.relkind::text || coalesce(' of ' || pg_get_expr(c.relpartbound, c.oid), '')
+         || CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) ELSE '' END AS definition
+FROM pg_class c JOIN spaces n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.oid NOT IN (SELECT objid FROM foreign_to_us)
+UNION ALL
+SELECT 'column', n.name || '.' || c.relname || '.' || a.attname,
+       format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+         || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') || a.attidentity::text || a.attgenerated::text
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN spaces n ON n.oid = c.relnamespace
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v')
+  AND c.oid NOT IN (SELECT objid FROM foreign_to_us)
+UNION ALL
+SELECT 'constraint', n.name || '.' || k.conname, pg_get_constraintdef(k.oid)
+FROM pg_constraint k JOIN spaces n ON n.oid = k.connamespace WHERE k.conrelid <> 0 AND k.contype <> 'n'
+UNION ALL
+SELECT 'index', n.name || '.' || i.relname, pg_get_indexdef(x.indexrelid)
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN spaces n ON n.oid = i.relnamespace
+UNION ALL
+SELECT 'trigger', n.name || '.' || c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid)
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN spaces n ON n.oid = c.relnamespace WHERE NOT t.tgisinternal
+UNION ALL
+SELECT 'function', n.nspname || '.' || p.oid::regprocedure::text, p.prosrc
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND p.oid NOT IN (SELECT objid FROM foreign_to_us)
+UNION ALL
+SELECT 'type', n.name || '.' || t.typname, coalesce((SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder)
+       FROM pg_enum e WHERE e.enumtypid = t.oid), '') || t.typtype::text
+FROM pg_type t JOIN spaces n ON n.oid = t.typnamespace
+WHERE t.typtype IN ('e', 'd', 'r') AND t.oid NOT IN (SELECT objid FROM foreign_to_us)
+UNION ALL
+SELECT 'extension', extname, '' FROM pg_extension WHERE extname <> 'pg_stat_statements'
+"""
+
+Dump = Callable[[str], Awaitable[str]]  # the SQL that makes the empty tables of the database at a URL
+Snapshot = frozenset[tuple[str, str, str]]  # kind, name, definition
+
+
+async def snapshot(target: Target) -> Snapshot:
+    """Return the shape of everything in a database."""
+    return frozenset((row["kind"], row["name"], row["definition"]) for row in await target.rows(SNAPSHOT))
+
+
+async def clone(url: str, server: str, dump: Dump) -> str:
+    """Return the URL of an empty copy of the database at `url`, in the server that `server` names a database of.
+
+    Raises HitlessError where there cannot be one.
+    """
+    async with Target.open(url) as target:
+        (place,) = await target.rows(
+            "SELECT d.datname AS name, pg_encoding_to_char(encoding) AS encoding "
+            "FROM pg_database d WHERE d.datname = current_database()"
+        )
+        print_ = _print(await snapshot(target))
+    name = fitted(f"hitless_rehearsal_{place['name']}")
+    async with Target.open(server) as target:
+        there = await target.rows(
+            "SELECT shobj_description(oid, 'pg_database') AS print FROM pg_database WHERE datname = %s", name
+        )
+        if not there:
+            encoding = f"ENCODING {literal(place['encoding'])} LC_COLLATE 'C' LC_CTYPE 'C'"
+            await target.run(f"CREATE DATABASE {quoted(name)} TEMPLATE template0 {encoding}")
+    copy = beside(server, name)
+    if not there or there[0]["print"] != print_:
+        await _renew(copy, await dump(url), f"COMMENT ON DATABASE {quoted(name)} IS {literal(print_)}")
+    return copy
+
+
+def beside(url: str, database: str) -> str:
+    """Return the URL of another database in the same server."""
+    parts = urlsplit(url)
+    rebuilt = urlunsplit(("", "", f"/{quote(database)}", parts.query, ""))
+    return f"{parts.scheme}://{parts.netloc}{rebuilt}"
+
+
+async def ours(url: str) -> dict[str, list[Row]]:
+    """Return what hitless has written down in a database, by table: an empty copy needs it to be like the original."""
+    found: dict[str, list[Row]] = {}
+    async with Target.open(url) as target:
+        for table in ("schema_change", "migration"):
+            known = await target.rows("SELECT to_regclass(%s) IS NOT NULL AS there", f"hitless.{table}")
+            if known[0]["there"]:
+                rows = await target.rows(f"SELECT to_jsonb(t)::text AS row FROM hitless.{quoted(table)} t")  # noqa: S608
+                found[table] = rows
+    return found
+
+
+async def _renew(copy: str, sql: str, finish: str) -> None:
+    """Empty the copy and fill it again: dropping a database would force a checkpoint upon everybody."""
+    async with Target.open(copy) as target:
+        spaces = await target.rows(
+            "SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+        )
+        async with target.transaction():
+            await target.run("SET LOCAL lock_timeout = '5s'")
+            await target.run(*(f"DROP SCHEMA {quoted(row['name'])} CASCADE" for row in spaces))
+            await target.run("CREATE SCHEMA public")
+        await target.run("SET check_function_bodies = false", sql, finish)
+
+
+def _print(shape: Snapshot) -> str:
+    return hashlib.sha256(repr(sorted(shape)).encode()).hexdigest()

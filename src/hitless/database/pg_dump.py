@@ -1,0 +1,57 @@
+"""Reads the schema of a database with pg_dump."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from hitless.kit.errors import HitlessError
+
+DUMP_S = 30.0
+_OLDER_SERVERS = r"SET (transaction_timeout|default_table_access_method) .*"
+_LEFT_OUT = re.compile(rf"^(\\.*|{_OLDER_SERVERS}|CREATE EXTENSION .*pg_stat_statements.*)$", re.MULTILINE)
+_ENVIRONMENT = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "service": "PGSERVICE",
+}
+_WORDS = ("schema-only", "no-owner", "no-privileges", "no-publications", "no-subscriptions", "no-security-labels")
+
+
+async def schema_of_database(program: Path, url: str) -> str:
+    """Return the SQL that makes the same empty tables elsewhere, without what is ours.
+
+    Raises HitlessError `no-dump` if pg_dump is older than the server, or is not let in.
+    """
+    parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    environment = {_ENVIRONMENT[name]: value for name, value in parts.items() if name in _ENVIRONMENT}
+    process = await asyncio.create_subprocess_exec(
+        str(program),
+        *(f"--{word}" for word in (*_WORDS, "no-tablespaces", "no-comments", "exclude-schema=hitless")),
+        env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", ""), **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(DUMP_S):
+            output, said = await process.communicate()
+    except BaseException as error:
+        process.kill()
+        await process.wait()
+        if isinstance(error, TimeoutError):
+            raise HitlessError("no-dump", f"pg_dump was not over after {DUMP_S:g} s") from None
+        raise
+    if process.returncode != 0:
+        raise HitlessError("no-dump", f"pg_dump: {said.decode(errors='replace').strip()[-300:]}")
+    return _LEFT_OUT.sub("", output.decode()).replace("CREATE SCHEMA public;", "CREATE SCHEMA IF NOT EXISTS public;")

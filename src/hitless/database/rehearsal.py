@@ -1,0 +1,166 @@
+"""Carries a change out on an empty copy of the database, up, down and up again, and looks at what the server does.
+
+All of it happens in one transaction that is rolled back, so the copy stays as it was and can be used again.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import Rollback
+from psycopg.errors import Diagnostic
+
+from hitless.database import phases
+from hitless.database.clone import Snapshot, snapshot
+from hitless.database.compiled import Compiled
+from hitless.database.findings import STRONG, Finding, Rehearsed, Seen, judged, left_behind, locks
+from hitless.database.migration import Migration
+from hitless.database.names import quoted
+from hitless.database.observation import Size
+from hitless.database.postgres import Row, Target
+from hitless.database.running_queries import Query, fitting
+from hitless.database.sync import value
+from hitless.kit.errors import HitlessError
+
+_INDEX = re.compile(r"^\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b", re.IGNORECASE)
+_OUTSIDE = re.compile(r"^\s*(VACUUM|ANALYZE|CHECKPOINT)\b", re.IGNORECASE)  # changes no shape
+_NOTICE = re.compile(
+    r"^(?P<what>rewriting table|verifying table|building index|validating foreign key constraint) \"(?P<name>[^\"]+)\""
+    r"(?: on table \"(?P<table>[^\"]+)\")?"
+)
+LOCKS = """
+SELECT DISTINCT c.relname AS table, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.granted AND c.relkind IN ('r', 'p')
+  AND c.relnamespace = current_schema()::regnamespace AND l.mode = ANY(%s)
+"""
+NODES = """
+SELECT c.relname AS table, pg_relation_filenode(c.oid)::bigint AS node FROM pg_class c
+WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What is rehearsed."""
+
+    version: str
+    migrations: tuple[Migration, ...]
+    ours: Mapping[str, list[Row]]  # what hitless has written down in the original
+    sizes: Mapping[str, Size]  # of the original's tables
+    queries: tuple[Query, ...] = ()  # of the running code
+    moved_as_it_is: bool = False  # all code that runs meets the new version without having been changed for it
+
+
+class RehearsalTarget(Target):
+    """A database that is only tried on: it notes what each statement makes the server do."""
+
+    phase = ""
+
+    def listen(self) -> None:
+        """Begin to note."""
+        self.seen: list[Seen] = []
+        self._statement, self._nodes = "", dict[str, int]()
+        self._connection.add_notice_handler(self._hear)
+
+    async def run(self, *statements: str) -> int:
+        """Run statements inside one transaction, also those that would not be in one; notes what they do."""
+        changed = 0
+        for statement in statements:
+            if _OUTSIDE.match(statement):
+                continue
+            self._statement = statement
+            changed = await super().run(_INDEX.sub(lambda found: found[0].rsplit(None, 1)[0], statement))
+        return changed
+
+    async def locked(self, table_of: Mapping[str, Size]) -> None:
+        """Note which tables of the original are locked now so that others wait."""
+        for row in await self.rows(LOCKS, list(STRONG)):
+            if row["table"] in table_of:
+                self.seen.append(Seen(phase=self.phase, what="lock", table=row["table"], detail=row["mode"]))
+
+    async def rewritten(self) -> None:
+        """Note which tables have got new files since this was asked last."""
+        nodes = {row["table"]: row["node"] for row in await self.rows(NODES)}
+        for table, node in nodes.items():
+            if self._nodes.get(table, node) != node:
+                self.seen.append(Seen(phase=self.phase, what="rewriting table", table=table, detail=""))
+        self._nodes = nodes
+
+    def _hear(self, said: Diagnostic) -> None:
+        if (found := _NOTICE.match(said.message_primary or "")) is not None:
+            table = found["table"] or found["name"]
+            self.seen.append(Seen(phase=self.phase, what=found["what"], table=table, detail=self._statement))
+
+
+async def rehearse(url: str, script: Script, *, where: str) -> Rehearsed:
+    """Try a change on the empty database at `url`; what goes wrong there is part of the answer."""
+    try:
+        async with RehearsalTarget.open(url) as target:
+            await target.set_up()
+            found: list[Rehearsed] = []
+            async with target.transaction():
+                found.append(await _tried(target, script, where))
+                raise Rollback
+            return found[0]
+    except HitlessError as error:
+        hint = error.hint if error.hint != "apply it from the start" else "correct the migration"
+        return Rehearsed(failure=Finding(rule=error.code, text=error.text, hint=hint), where=where)
+
+
+async def _tried(target: RehearsalTarget, script: Script, where: str) -> Rehearsed:
+    target.listen()
+    for table, rows in script.ours.items():
+        for row in rows:
+            insert = f"INSERT INTO hitless.{quoted(table)} SELECT * FROM jsonb_populate_record(NULL::hitless.{quoted(table)}, %s::jsonb) RETURNING 1"  # noqa: E501, S608
+            await target.rows(insert, row["row"])
+    await target.rewritten()
+    await target.run("SET LOCAL client_min_messages = debug1")
+    target.phase = "expand"
+    findings = list(await _up_and_down(target, script))
+    compiled = await phases.recorded(target, script.version, "expanded")
+    if compiled is None:  # a rehearsal of something that is there already
+        return Rehearsed(where=where)
+    await target.locked(script.sizes)
+    await target.rewritten()
+    queries, unfit = await _to_the_end(target, script, compiled)
+    findings += unfit
+    findings += [*judged(target.seen, script.sizes), *locks(target.seen, script.sizes)]
+    return Rehearsed(destroys=compiled.destroys, findings=tuple(findings), where=where, queries=queries)
+
+
+async def _up_and_down(target: RehearsalTarget, script: Script) -> Sequence[Finding]:
+    """Expand, withdraw, expand again; leaves the copy expanded."""
+    before = await snapshot(target)
+    shapes: list[Snapshot] = []
+    async with target.transaction():
+        await phases.expand(target, script.version, script.migrations)
+        shapes.append(await snapshot(target))
+        await phases.withdraw(target, script.version)
+        shapes.append(await snapshot(target))
+        raise Rollback
+    target.seen.clear()
+    await phases.expand(target, script.version, script.migrations)
+    again = await snapshot(target)
+    return [*left_behind("down", before, shapes[1]), *left_behind("up again", shapes[0], again)]
+
+
+async def _to_the_end(target: RehearsalTarget, script: Script, compiled: Compiled) -> tuple[int, list[Finding]]:
+    async def unheard(_: dict[str, object]) -> None:
+        """Progress on an empty table."""
+
+    async def at_once() -> None:
+        """Nobody is disturbed by an empty copy."""
+
+    for fill in (fill for sync in compiled.syncs for fill in sync.fills):  # no row of an empty table would try them
+        await target.run(
+            f"EXPLAIN UPDATE {quoted(fill.table)} AS _hl SET {quoted(fill.column)} = {value(fill, '_hl')}"  # noqa: S608
+        )
+    target.phase = "backfill"
+    await phases.fill(target, compiled, at_once, unheard)
+    await phases.verify(target, compiled)
+    await target.rewritten()
+    found = await fitting(target, compiled, script.queries, moved_as_it_is=script.moved_as_it_is)
+    target.phase = "contract"
+    await phases.contract(target, compiled)
+    await target.rewritten()
+    return found

