@@ -240,6 +240,12 @@ class Controller:
                     )
             await self._engine.approve(run, who)
 
+    async def position(self, run: str) -> int:
+        """Return where the journal of a run ends now. Raises InvalidInput if there is no such run."""
+        await self._row(run)
+        entries = await self._journal.entries(run)
+        return entries[-1].position if entries else 0
+
     async def follow(self, run: str, after: int) -> AsyncIterator[dict[str, Any] | None]:
         """Yield the journal of a run from a position on, for ever; None about once a second while nothing happens."""
         while True:

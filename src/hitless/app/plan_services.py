@@ -158,7 +158,9 @@ class ServicesPart:
             )
             yield f"{name}: {count} requests, streams and websockets in flight now {bound}"
         if rate := self.facts.requests_per_s.get(name, 0.0):
-            yield f"{name}: {rate:.3g} requests/s at present; {_exposure(rate, wanted)}"
+            strategy = wanted.strategy or self._strategy(wanted)
+            exposed = f"; {_exposure(rate, wanted)}" if wanted.ships and strategy == "canary" else ""
+            yield f"{name}: {rate:.3g} requests/s at present{exposed}"
 
 
 def salt_of(change: str) -> str:

@@ -76,7 +76,8 @@ def watch_command(at: Here, run: str | None, timeout: str | None) -> int:
 @here
 def hold_command(at: Here, run: str | None, why: str) -> int:
     """Let the run in flight wait where it is."""
-    return _tell(at, run or _run_in_flight(at), "hold", why)
+    _tell(at, run or _run_in_flight(at), "hold", why)
+    return Exit.DONE
 
 
 @click.command("resume")
@@ -84,7 +85,8 @@ def hold_command(at: Here, run: str | None, why: str) -> int:
 @here
 def resume_command(at: Here, run: str | None) -> int:
     """Let a held run go on."""
-    return _tell(at, run or _run_in_flight(at), "resume", "")
+    _tell(at, run or _run_in_flight(at), "resume", "")
+    return Exit.DONE
 
 
 @click.command("abort")
@@ -94,8 +96,8 @@ def resume_command(at: Here, run: str | None) -> int:
 def abort_command(at: Here, run: str | None, why: str) -> int:
     """Take the run in flight back, and return when it is whole again."""
     run = run or _run_in_flight(at)
-    _tell(at, run, "abort", why)
-    return _back(_follow(at, run, None))
+    after = _tell(at, run, "abort", why)
+    return _back(_follow(at, run, None, after))
 
 
 @click.command("rollback")
@@ -104,8 +106,8 @@ def abort_command(at: Here, run: str | None, why: str) -> int:
 @here
 def rollback_command(at: Here, run: str, why: str) -> int:
     """Take a completed run back."""
-    _tell(at, run, "rollback", why)
-    return _back(_follow(at, run, None))
+    after = _tell(at, run, "rollback", why)
+    return _back(_follow(at, run, None, after))
 
 
 @click.command("contract")
@@ -120,8 +122,8 @@ def contract_command(at: Here, run: str, yes: bool) -> int:  # noqa: FBT001
         say(f"  {step}")
     if waiting and not yes and sys.stdin.isatty():
         click.confirm("there is no way back from this; go on?", abort=True, err=True)
-    client.post(f"/v1/runs/{_run_id(run)}/contract", {"who": who()})
-    end = _follow(at, run, None)
+    after = client.post(f"/v1/runs/{_run_id(run)}/contract", {"who": who()})["after"]
+    end = _follow(at, run, None, after)
     still = client.patiently(f"/v1/runs/{run}")["open"]
     if still is not None and (why := still["withheld"]):
         raise Refused(why["code"], why["text"], why["hint"])
@@ -164,13 +166,13 @@ def runs_command(at: Here) -> int:
     return Exit.DONE
 
 
-def _follow(at: Here, run: str, timeout: str | None) -> Exit:
+def _follow(at: Here, run: str, timeout: str | None, after: int = 0) -> Exit:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         timeout_s = parse_duration_s(timeout) if timeout else None
     except ValueError as error:
         raise InvalidInput("invalid-value", f"--timeout: {error}") from None
-    return follow(at.client(), _run_id(run), as_json=at.as_json, timeout_s=timeout_s)
+    return follow(at.client(), _run_id(run), as_json=at.as_json, timeout_s=timeout_s, after=after)
 
 
 def _back(end: Exit) -> Exit:
@@ -178,13 +180,14 @@ def _back(end: Exit) -> Exit:
     return Exit.DONE if end is Exit.ROLLED_BACK else end
 
 
-def _tell(at: Here, run: str, verb: str, why: str) -> Exit:
+def _tell(at: Here, run: str, verb: str, why: str) -> int:
+    """Tell a run something; returns the position of the journal behind which the consequences stand."""
     answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why, "who": who()})
     if at.as_json:
         emit_json(answer)
     else:
         say(f"run {run}: {verb}")
-    return Exit.DONE
+    return int(answer["after"])
 
 
 def _run_in_flight(at: Here) -> str:

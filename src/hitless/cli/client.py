@@ -42,12 +42,12 @@ class Client:
         """Tell, and wait for a controller that is just coming; only for what may be told twice."""
         return self._patiently(lambda: self.post(path), patience_s)
 
-    def follow(self, run: str, *, patience_s: float = COMES_BACK_S) -> Iterator[dict[str, Any] | None]:
-        """Yield the journal of a run, line by line, until it is at rest; goes on over a killed controller.
+    def follow(self, run: str, *, after: int = 0, patience_s: float = COMES_BACK_S) -> Iterator[dict[str, Any] | None]:
+        """Yield the journal of a run behind a position until it is at rest; goes on over a killed controller.
 
         Yields None about once a second while nothing happens.
         """
-        after, deadline = 0, time.monotonic() + patience_s
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 for line in self._stream(f"/v1/runs/{run}/journal?after={after}"):

@@ -11,20 +11,23 @@ from hitless.kit.errors import Exit, HitlessError
 ENDS = {"completed": Exit.DONE, "rolled-back": Exit.ROLLED_BACK, "rollback-incomplete": Exit.ROLLBACK_INCOMPLETE}
 
 
-def follow(client: Client, run: str, *, as_json: bool, timeout_s: float | None = None) -> Exit:
-    """Print a run's facts until it is at rest; returns the exit code. Ctrl-C detaches, it never aborts."""
+def follow(client: Client, run: str, *, as_json: bool, timeout_s: float | None = None, after: int = 0) -> Exit:
+    """Print a run's facts behind a position until it is at rest; returns the exit code.
+
+    Ctrl-C detaches, it never aborts.
+    """
     try:
-        return _until_rest(client, run, as_json=as_json, timeout_s=timeout_s)
+        return _until_rest(client, run, as_json=as_json, timeout_s=timeout_s, after=after)
     except KeyboardInterrupt:
         say(f"\ndetached; run {run} goes on. Come back: hitless watch {run}   take it back: hitless abort {run}")
         return Exit.DETACHED
 
 
-def _until_rest(client: Client, run: str, *, as_json: bool, timeout_s: float | None) -> Exit:
+def _until_rest(client: Client, run: str, *, as_json: bool, timeout_s: float | None, after: int) -> Exit:
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     steps = client.patiently(f"/v1/runs/{run}")["steps"]
     spinner = Spinner(enabled=not as_json and sys.stderr.isatty())
-    for fact in client.follow(run):
+    for fact in client.follow(run, after=after):
         if deadline is not None and time.monotonic() > deadline and not _ends(fact):
             spinner.clear()
             say(f"run {run} goes on; come back with: hitless watch {run}")

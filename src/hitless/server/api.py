@@ -161,6 +161,7 @@ async def _tell(controller: Controller, request: Request) -> Any:
     run, why = request.path_params["run"], str(body.get("why") or "asked for by a person")
     if request.path_params["verb"] in ("hold", "resume", "abort", "rollback", "contract"):
         await controller.asked(run, request.path_params["verb"], _who(body))
+    after = await controller.position(run)  # what comes of it stands in the journal behind this
     match request.path_params["verb"]:
         case "hold":
             await controller.hold(run, why)
@@ -176,7 +177,7 @@ async def _tell(controller: Controller, request: Request) -> Any:
             await controller.contract(run, _who(body))
         case verb:
             raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
-    return {"run": run}
+    return {"run": run, "after": after}
 
 
 def _text(body: dict[str, Any], key: str) -> str:
