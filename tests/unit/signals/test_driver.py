@@ -12,7 +12,7 @@ from hitless.kit.units import EVERYBODY, Share
 from hitless.plan.instances import InstanceId
 from hitless.plan.plan import Plan
 from hitless.plan.ports import Moment, StepFailed
-from hitless.signals.driver import SignalsDriver
+from hitless.signals.driver import HeldEvidence, SignalsDriver
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
 
@@ -170,6 +170,42 @@ def test_a_new_controller_goes_on_with_the_watch_from_the_memory_of_the_recorder
 
 def test_a_new_controller_finds_in_the_memory_that_the_version_had_failed() -> None:
     assert watch(World(broken_from(BEGIN - 200)), started_at=EPOCH - 300)[0] == "canary-fails"
+
+
+def test_a_killed_controller_goes_on_with_the_test_though_the_recorder_has_forgotten() -> None:
+    """The evidence against the new version was seen before the kill; what is told again after it is lost seconds."""
+
+    def users(at: int) -> Second:
+        bad = ArmCount(requests=50, failed=1, users=50, bad_users=1)
+        return Second(at=at, arms={("orders", "a"): GOOD, ("orders", "b"): bad if at < BEGIN + 4 else GOOD})
+
+    world, notes, evidence = World(users), Notes(), HeldEvidence()
+    step = replace(STEP, bake_s=100, no_evidence_s=600)
+
+    async def main() -> dict[str, object]:
+        first = asyncio.ensure_future(SignalsDriver(world, world, world.clock, evidence).do(step, notes.moment()))
+        await asyncio.sleep(30)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        world.users = lambda at: Second(at=at, lost=1) if at < BEGIN + 25 else users(at)
+        await SignalsDriver(world, world, world.clock, evidence).do(step, notes.moment())
+        return notes[-1]
+
+    last = run_virtually(main())
+    assert last["compared"]["canary"]["bad_users"] == 4  # type: ignore[index]
+    assert last["seconds"] == {"seen": 100, "lost": 0}
+
+
+def test_a_controller_of_another_release_that_cannot_read_the_evidence_counts_again_and_says_so() -> None:
+    world, notes, evidence = World(healthy), Notes(), HeldEvidence()
+
+    async def main() -> None:
+        await evidence.keep("r1", "orders", b"of another release")
+        await SignalsDriver(world, world, world.clock, evidence).do(STEP, notes.moment())
+
+    run_virtually(main())
+    assert "cannot be read" in str(notes[0]["text"])
+    assert notes[-1]["verdict"] == "undecided"
 
 
 def test_the_alarm_rings_outside_of_watch_steps_and_names_what_it_saw() -> None:
