@@ -232,3 +232,24 @@ async def test_a_database_is_created_once_whatever_its_name(postgres: Any, datab
             await connection.execute("SELECT count(*) FROM pg_database WHERE datname = %s", (name,))
         ).fetchone()
     assert found == (1,)
+
+
+async def test_the_evidence_of_a_run_is_replaced_and_outlives_the_controller(store: Store, opened: Opened) -> None:
+    run = await store.create_run(plan("orders"))
+    assert await store.evidence(run, "orders") is None
+    for state in (b"first", b"second \x00\xff"):
+        await store.keep_evidence(run, "orders", state)
+    await store.close()
+    following = await opened()
+    await following.take_over({"pid": 2})
+    assert await following.evidence(run, "orders") == b"second \x00\xff"
+    assert await following.evidence(run, "web") is None
+
+
+async def test_a_replaced_controller_keeps_no_evidence(store: Store, database_url: str) -> None:
+    run = await store.create_run(plan("orders"))
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as server:
+        await server.execute("UPDATE hitless.lease SET epoch = epoch + 1")
+    with pytest.raises(Abandon):
+        await store.keep_evidence(run, "orders", b"late")
+    assert await store.evidence(run, "orders") is None
