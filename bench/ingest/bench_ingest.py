@@ -2,8 +2,8 @@
 
     python bench/ingest/bench_ingest.py [--rate 10000] [--seconds 10]
 
-A recorder of its own process gets octet-counted syslog of the length that the gateway writes, over TCP, and is
-followed meanwhile. Counted are the processor time of the recorder and what its followers got: not one record less.
+A recorder of its own process gets records as the gateway writes them, over TCP, while a change is under way: one of
+three services has two versions, and their users are followed to the other two. It is followed meanwhile. Counted are the processor time of the recorder and what its followers got: not one record less.
 """
 
 import argparse
@@ -17,37 +17,29 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from hitless.signals.counting import Counter, Observed
+from hitless.app.recorder import observe
+from hitless.signals.counting import Counter
 from hitless.signals.frames import Frames
 from hitless.signals.recorder import run_recorder
 from hitless.signals.ticks import RecorderTicks
 
 USERS = 2000
 SLICES = 50  # pieces that a second of load is sent in
+SERVICES = (("web", "public"), ("orders", "internal"), ("accounts", "internal"))
 GOAL = 10_000  # records/s
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def parse(message: bytes) -> Observed | None:
-    """Read a record the way a gateway's reader does: split at blanks after the header."""
-    parts = message.split(b" ")
-    if len(parts) != 16:
-        return None
-    return Observed(
-        int(parts[5]),
-        parts[6].decode(),
-        "a" if parts[7] == b"a" else "b",
-        parts[8].decode(),
-        parts[9] >= b"500" or parts[10] != b"--",
-        float(parts[11]),
-    )
-
-
 def message(number: int, at_ms: int) -> bytes:
-    slot, status = ("b" if number % 20 == 0 else "a"), (503 if number % 1000 == 0 else 200)
+    """Write a record as the gateway does: three services, one of them with two versions, so that its users are followed."""
+    user = number * 2654435761 % USERS
+    service, listener = SERVICES[number % 3]
+    slot = "b" if service == "web" and user < USERS // 20 else "a"
+    status = 503 if number % 1000 == 0 else 200
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     text = (
-        f"<134>1 - haproxy 4711 - {at_ms} orders {slot} {number * 2654435761 % USERS:08x} {status} -- "
-        f"{number % 400}.5 4211 0/0/1/12/13 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 GET-/orders/{number}"
+        f"{at_ms}\t{service}.{slot}\t1.0\t{user % 10_000}\t{user:016X}\t{status}\t0"
+        f"\t0\t0\t1\t{number % 400}\t{number % 400 + 2}\t--\t{listener}\tGET\t{trace}"
     )
     return b"%d %s" % (len(text), text.encode())
 
@@ -66,7 +58,7 @@ def parts_alone(records: int = 100_000) -> dict[str, float]:
     for position in range(0, len(stream), 65536):
         messages += frames.feed(stream[position : position + 65536])
     cut = time.process_time()
-    observed = [record for each in messages if (record := parse(each)) is not None]
+    observed = [record for each in messages if (record := observe(each)) is not None]
     parsed = time.process_time()
     Counter(now_ms).count(observed)
     counted = time.process_time()
@@ -147,7 +139,7 @@ def main() -> int:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, port = Path(folder) / "recorder.sock", free_port()
-        recorder = get_context("spawn").Process(target=run_recorder, args=(port, path, parse))
+        recorder = get_context("spawn").Process(target=run_recorder, args=(port, path, observe))
         recorder.start()
         try:
             figures = asyncio.run(measure(recorder.pid or 0, port, path, given.rate, given.seconds))
