@@ -16,9 +16,15 @@ here = click.pass_obj
 
 @click.command("init")
 @click.argument("name", default="my-system")
+@click.option("--schema", type=click.Choice(["system", "change"]), help="Print the JSON Schema of a file instead.")
 @here
-def init_command(at: Here, name: str) -> int:
+def init_command(at: Here, name: str, schema: str | None) -> int:
     """Write a first system file that runs as it is."""
+    if schema is not None:
+        from hitless.plan.schema import published
+
+        emit(published("change" if schema == "change" else "system"))
+        return Exit.DONE
     from hitless.app.starter import starter_file
     from hitless.cli.importing import write_new
 

@@ -14,12 +14,14 @@ from hitless.plan.document import (
     Model,
     Name,
     OptionalDuration,
+    OrList,
     Path,
     Version,
     after,
     before,
     called,
     read,
+    shown,
 )
 
 Strategy = Literal["canary", "blue-green", "rolling"]
@@ -30,6 +32,8 @@ OnFailure = Literal["take back", "freeze", "go on"]
 BAKE_S = 10.0
 NO_EVIDENCE_S = 600.0
 KEEP_S = 0.0
+STAGE = {"type": "string", "description": "a share like 5%, or the name of a group"}
+CONTRACT = {"anyOf": [{"enum": ["manual", "at once"]}, {"type": "string", "pattern": "^after \\S+$"}]}
 CANARY_STEPS: tuple[Stage, ...] = (Share(100), Share(500), Share(2500), Share(10_000))
 
 
@@ -85,7 +89,7 @@ def _listed(key: str) -> Callable[[object], object]:
     return convert
 
 
-Ratio = Annotated[float, before(_ratio)]
+Ratio = Annotated[float, before(_ratio), shown({"type": "string", "pattern": r"^\d+(?:\.\d+)?x$"})]
 
 
 class ErrorsGuard(Model):
@@ -104,7 +108,9 @@ class LatencyGuard(Model):
 class Guards(Model):
     """What is watched while a change goes on."""
 
-    alpha: Annotated[float, before(_alpha)] = 0.01  # that a healthy change is taken back, over the whole run
+    alpha: Annotated[float, before(_alpha), shown({"type": "string", "pattern": r"^\d+(?:\.\d{1,2})?%$"})] = (
+        0.01  # that a healthy change is taken back, over the whole run
+    )
     errors: ErrorsGuard = ErrorsGuard()
     latency: LatencyGuard = LatencyGuard()
 
@@ -113,7 +119,9 @@ class DatabaseChange(Model):
     """Migrations of one database; a bare list is short for `migrations`."""
 
     migrations: tuple[MigrationName, ...]
-    contract: Annotated[float | None, before(_contract)] = None  # seconds after the switch; None: by `hitless contract`
+    contract: Annotated[float | None, before(_contract), shown(CONTRACT)] = (
+        None  # seconds after the switch; None: by `hitless contract`
+    )
     accept: Mapping[FindingId, str] = {}  # finding of the rehearsal -> why it is all right here
 
 
@@ -132,7 +140,7 @@ class ServiceChange(Model):
 
     to: Version | None = None
     strategy: Strategy | None = None
-    steps: tuple[Annotated[Stage, before(_stage)], ...] | None = None
+    steps: tuple[Annotated[Stage, before(_stage), shown(STAGE)], ...] | None = None
     bake: Duration = BAKE_S
     keep: Duration = KEEP_S
     evidence: Evidence = "observed"
@@ -185,8 +193,8 @@ class Change(Model):
     on_failure: OnFailure = "take back"
     services: Mapping[Name, ServiceChange] = {}
     guards: Guards = Guards()
-    database: Mapping[Name, Annotated[DatabaseChange, before(_listed("migrations"))]] = {}
-    flags: Mapping[FlagKey, Annotated[FlagChange, before(_listed("stages"))]] = {}
+    database: Mapping[Name, Annotated[DatabaseChange, before(_listed("migrations")), OrList()]] = {}
+    flags: Mapping[FlagKey, Annotated[FlagChange, before(_listed("stages")), OrList()]] = {}
 
     @after
     def _check_some(self) -> Self:

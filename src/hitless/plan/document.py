@@ -17,9 +17,11 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import ErrorDetails, core_schema
 
 from hitless.kit.errors import InvalidInput
 from hitless.kit.units import parse_duration_s
@@ -46,6 +48,21 @@ def before(convert: Callable[[object], object]) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
+def shown(schema: Mapping[str, Any]) -> WithJsonSchema:
+    """Say in the JSON Schema what stands in the file, where that is not what the code gets."""
+    return WithJsonSchema(dict(schema))
+
+
+class OrList:
+    """Say in the JSON Schema that a bare list of texts may stand here too."""
+
+    def __get_pydantic_json_schema__(
+        self, core: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Implement pydantic's hook."""
+        return {"anyOf": [handler(core), {"type": "array", "items": {"type": "string"}}]}
+
+
 def after(check: C) -> C:
     """Mark a method of a model that checks it as a whole; what it raises as ValueError is shown to the user."""
     return model_validator(mode="after")(check)  # type: ignore[return-value]
@@ -64,15 +81,24 @@ def _without_password(url: str) -> str:
     return url
 
 
-def _matching(pattern: str, what: str) -> AfterValidator:
-    compiled = re.compile(pattern)
+class _matching:  # noqa: N801  it stands where a function would
+    """A text that matches as a whole; the JSON Schema says so too."""
 
-    def check(text: str) -> str:
-        if compiled.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is no {what}")
+    def __init__(self, pattern: str, what: str) -> None:
+        self._pattern, self._what = re.compile(pattern), what
+
+    def _check(self, text: str) -> str:
+        if self._pattern.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is no {self._what}")
         return text
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(core), "pattern": f"^(?:{self._pattern.pattern})$", "description": self._what}
 
 
 def _duration(value: object) -> float:
@@ -86,8 +112,13 @@ Version = Annotated[str, _matching(VERSION.pattern, "version (letters, digits, .
 Path = Annotated[str, _matching(r"/[A-Za-z0-9._~/-]{0,200}", "path")]
 Route = Annotated[str, _matching(r"[a-z0-9.-]{0,253}/[A-Za-z0-9._~/-]{0,200}", "route ([host]/prefix)")]
 Address = Annotated[str, _matching(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\]):\d{1,5}", "address (IP:port)")]
-Duration = Annotated[float, BeforeValidator(_duration)]  # seconds
-OptionalDuration = Annotated[float, BeforeValidator(lambda value: math.inf if value == "none" else _duration(value))]
+DURATION = {"type": "string", "pattern": r"^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$", "description": "500ms, 10s, 1m30s, 2h"}
+Duration = Annotated[float, BeforeValidator(_duration), shown(DURATION)]  # seconds
+OptionalDuration = Annotated[
+    float,
+    BeforeValidator(lambda value: math.inf if value == "none" else _duration(value)),
+    shown({"anyOf": [DURATION, {"const": "none"}]}),
+]
 Count = Annotated[int, Field(ge=1, le=INSTANCES_LIMIT, strict=True)]
 Reference = Annotated[
     str,
