@@ -15,6 +15,8 @@ class Column:
     nullable: bool = True
     default: str | None = None
     generated: bool = False  # identity or expression: PostgreSQL fills it in
+    expression: str | None = None  # of a generated column
+    sequence: str | None = None  # that a serial or identity column owns, as SQL names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Constraint:
     kind: str  # one letter of pg_constraint.contype
     columns: tuple[str, ...]  # physical
     definition: str
+    target: str | None = None  # the table that a foreign key points to
+    target_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,9 @@ class Table:
     key: tuple[str, ...] = ()  # physical columns of the primary key
     indexes: tuple[Index, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    partitioned: bool = False
+    own_triggers: bool = False  # the user's, that see a row before it is written
+    secured: bool = False  # row level security
 
     def column(self, name: str, table: str) -> Column:
         """Return a column. Raises Refused `no-such-column`."""

@@ -1,11 +1,15 @@
 """A change as it is recorded in the target database: all that is needed after a kill, when no file is left. Pure."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from hitless.database import mirroring, triggers
+from hitless.database.catalogue import Catalogue
 from hitless.database.constraints import with_copies
-from hitless.database.pieces import Build, Pieces
-from hitless.database.sync import Sync, install, remove, syncs
-from hitless.database.views import create_views, drop_views
+from hitless.database.names import quoted
+from hitless.database.pieces import Build, Pieces, Shadow
+from hitless.database.sync import Sync, syncs
+from hitless.database.views import create_schema, create_views, drop_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,48 +19,124 @@ class Compiled:
     version: str
     old_version: str | None  # None: the database as it was found
     syncs: tuple[Sync, ...]
+    shadows: tuple[Shadow, ...] = ()
     builds: tuple[Build, ...]
+    late: tuple[str, ...] = ()
     validate: tuple[str, ...]
     contract: tuple[str, ...]
     rollback: tuple[str, ...]
     destroys: tuple[str, ...]
     tables: tuple[str, ...]  # base tables that are touched
+    pins: Mapping[str, str] = field(default_factory=dict)  # settings under which mappings are computed
+    extends: bool = False  # SQL at contract may make columns that the views then show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What compiling needs to know of the database besides its tables."""
+
+    version: str
+    old_version: str | None
+    schemas: tuple[str, str]  # of the old and the new version's names
+    pins: Mapping[str, str]
+    grants: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]  # table -> (role, rights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The last statements of expand, and what is recorded."""
 
+    early: tuple[str, ...]  # takes no lock on a table: it runs before any is held
     expand: tuple[str, ...]
     compiled: Compiled
 
 
-def finish(pieces: Pieces, version: str, old_version: str | None, schemas: tuple[str, str]) -> Finished:
-    """Close a change after its last operation: copies, triggers before guards, views."""
+def finish(pieces: Pieces, around: Surroundings) -> Finished:
+    """Close a change after its last operation: copies, triggers before guards, views. Raises Refused."""
     pieces = with_copies(pieces)
+    made, gone = _kept_in_step(pieces, around)
     groups = syncs(pieces)
-    made = tuple(statement for sync in groups for statement in install(sync, version, schemas))
-    gone = tuple(statement for sync in groups for statement in remove(sync, version))
-    old_views = drop_views(old_version) if old_version is not None else ()
+    old_views = drop_views(around.schemas[0]) if around.old_version is not None else ()
+    early, touched = _views(pieces, around)
     # triggers exist before constraints: a write of the old side never meets a constraint with nothing filled in
-    expand = (*made, *pieces.guards, *create_views(version, pieces.new, pieces.defaults))
+    expand = (*made, *pieces.guards, *touched)
     compiled = Compiled(
-        version=version,
-        old_version=old_version,
+        version=around.version,
+        old_version=around.old_version,
         syncs=groups,
+        shadows=pieces.shadows,
         builds=pieces.builds,
+        late=pieces.late,
         validate=pieces.validate,
-        contract=(*old_views, *gone, *pieces.prepare, *pieces.contract),
-        rollback=(*drop_views(version), *gone, *reversed(pieces.rollback)),
+        contract=(*old_views, *gone, *pieces.prepare, *pieces.contract, *renames(pieces), *pieces.last),
+        rollback=(*drop_views(around.schemas[1]), *gone, *reversed(pieces.rollback)),
         destroys=pieces.destroys,
-        tables=tuple(sorted({sync.table for sync in groups})),
+        tables=tuple(sorted({sync.table for sync in groups} | {each.old for each in pieces.shadows})),
+        pins=around.pins,
+        extends=bool(pieces.last),
     )
-    return Finished(expand=expand, compiled=compiled)
+    return Finished(early=early, expand=expand, compiled=compiled)
+
+
+def _views(pieces: Pieces, around: Surroundings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the views of tables that this change leaves alone, and those of the others."""
+    there = {
+        (table.physical, column.physical) for table in pieces.old.tables.values() for column in table.columns.values()
+    }
+    alone = {
+        name: table
+        for name, table in pieces.new.tables.items()
+        if all((table.physical, column.physical) in there for column in table.columns.values())
+    }
+    rest = {name: table for name, table in pieces.new.tables.items() if name not in alone}
+    schema, grants = around.schemas[1], around.grants
+    early = create_views(schema, Catalogue(tables=alone), pieces.defaults, grants)
+    touched = create_views(schema, Catalogue(tables=rest), pieces.defaults, grants)
+    return (*create_schema(schema, grants), *early), touched
+
+
+def _kept_in_step(pieces: Pieces, around: Surroundings) -> tuple[list[str], list[str]]:
+    made: list[str] = []
+    gone: list[str] = []
+    for sync in syncs(pieces):
+        made += triggers.install(sync, around.version, around.schemas, around.pins)
+        gone += triggers.remove(sync, around.schemas)
+    for shadow in pieces.shadows:
+        made += mirroring.install(shadow, around.version, around.schemas[1], around.pins)
+        gone += mirroring.remove(shadow, around.schemas[1])
+    return made, gone
+
+
+def renames(pieces: Pieces) -> tuple[str, ...]:
+    """Give columns and tables the names of the new version; two that change places go by way of a third name."""
+    statements: list[str] = []
+    for table in pieces.new.tables.values():
+        pairs = {column.physical: name for name, column in table.columns.items() if column.physical != name}
+        start = f"ALTER TABLE {quoted(table.physical)} RENAME COLUMN"
+        statements += _renamed(start, pairs)
+    tables = {table.physical: name for name, table in pieces.new.tables.items() if table.physical != name}
+    return (*statements, *_renamed("ALTER TABLE", tables))
+
+
+def _renamed(start: str, pairs: Mapping[str, str]) -> list[str]:
+    first, second = [], []
+    for number, (before, name) in enumerate(pairs.items()):
+        there = f"_hitless_{number}" if name in pairs else name
+        first.append(f"{start} {_to(start, before, there)}")
+        if there != name:
+            second.append(f"{start} {_to(start, there, name)}")
+    return first + second
+
+
+def _to(start: str, before: str, after: str) -> str:
+    word = "RENAME TO" if start == "ALTER TABLE" else "TO"
+    return f"{quoted(before)} {word} {quoted(after)}"
 
 
 def merged(pieces: Pieces, found: Pieces) -> Pieces:
     """Take over what raw SQL has made or dropped; `found` holds the base tables as they now are."""
     ours = {fill.column for fill in pieces.fills if fill.upward}
+    shadows = {each.new for each in pieces.shadows}
     new = pieces.new
     for name, table in tuple(new.tables.items()):
         base = next((each for each in found.new.tables.values() if each.physical == table.physical), None)
@@ -69,7 +149,7 @@ def merged(pieces: Pieces, found: Pieces) -> Pieces:
         kept = {each: column for each, column in table.columns.items() if column.physical in base.columns}
         merged_table = replace(table, columns={**kept, **fresh}, key=base.key, indexes=base.indexes)
         new = new.with_table(name, replace(merged_table, constraints=base.constraints))
-    physical = {table.physical for table in (*new.tables.values(), *pieces.old.tables.values())}
+    physical = {table.physical for table in (*new.tables.values(), *pieces.old.tables.values())} | shadows
     for name, table in found.new.tables.items():
         if name not in physical:
             new = new.with_table(name, table)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hitless.database import migration as m
+from hitless.database import operations as m
 from hitless.database.catalogue import Catalogue, Table
 from hitless.database.names import fitted, listed, quoted
 from hitless.database.pieces import Build, Pieces
@@ -31,7 +31,7 @@ def column_definition(column: m.ColumnModel, catalogue: Catalogue) -> str:
 
 def _generated(generated: m.Generated) -> str:
     if generated.identity is None:
-        return f"GENERATED ALWAYS AS ({generated.expression}) STORED"
+        return f"GENERATED ALWAYS AS ({generated.expression}) {'VIRTUAL' if generated.virtual else 'STORED'}"
     options = f" ({generated.identity.sequence_options})" if generated.identity.sequence_options else ""
     return f"GENERATED {generated.identity.user_specified_values} AS IDENTITY{options}"
 
@@ -47,6 +47,12 @@ def references(reference: m.Reference, catalogue: Catalogue) -> str:
     words += [f"({listed(reference.on_delete_set_columns)})"] if reference.on_delete_set_columns else []
     words.append(f"ON UPDATE {reference.on_update}")
     return " ".join([*words, *_deferrable(reference)])
+
+
+def foreign_key(base: str, name: str, definition: str) -> dict[str, tuple[str, ...]]:
+    """Return the pieces of a foreign key that comes once its table is full; safe to run again."""
+    fresh = f"ALTER TABLE {base} DROP CONSTRAINT IF EXISTS {quoted(name)}, ADD {definition} NOT VALID"
+    return {"late": (fresh,), "validate": (f"ALTER TABLE {base} VALIDATE CONSTRAINT {quoted(name)}",)}
 
 
 def _deferrable(what: m.Reference | m.ConstraintModel) -> list[str]:
@@ -122,9 +128,21 @@ def _copied_indexes(pieces: Pieces, table: Table, names: Mapping[str, str]) -> P
         create = f"CREATE {unique}INDEX CONCURRENTLY {quoted(copy)} ON {base} USING {substituted(rest, names)}"
         take = f"ALTER INDEX {quoted(copy)} RENAME TO {quoted(index.name)}"
         if index.constraint:
+            unpartitioned(table, index.name)
             take = f"ALTER TABLE {base} ADD CONSTRAINT {quoted(index.name)} UNIQUE USING INDEX {quoted(copy)}"
-        pieces = pieces.plus(builds=(Build(name=copy, table=table.physical, sql=create),), contract=(take,))
+        build = Build(name=copy, table=table.physical, sql=create, partitioned=table.partitioned)
+        pieces = pieces.plus(builds=(build,), contract=(take,))
     return pieces
+
+
+def unpartitioned(table: Table, name: str) -> None:
+    """Raise Refused for a unique constraint on a partitioned table: it cannot take over an index."""
+    if table.partitioned:
+        raise Refused(
+            "partitioned-unique",
+            f"{name}: PostgreSQL cannot give a unique constraint to partitioned {table.physical} without a long lock",
+            "use create_index with unique: true, or shadow_table",
+        )
 
 
 def _copied_constraints(pieces: Pieces, table: Table, names: Mapping[str, str]) -> Pieces:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from hitless.database import phases
+from hitless.database import expanding, filling, phases, verifying
 from hitless.database.compiled import Compiled
 from hitless.database.migration import Migration
-from hitless.database.names import application_of
+from hitless.database.names import schema_of
 from hitless.database.observation import drifted
 from hitless.database.postgres import Session, Target
 from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
-from hitless.database.views import create_views
+from hitless.database.views import create_schema, create_views
 from hitless.kit.errors import Refused
 from hitless.plan.ports import Moment, StepFailed
 from hitless.plan.step import Step
@@ -24,7 +24,7 @@ async def unthrottled() -> None:
 class DatabaseDriver:
     """Carries out Expand, Backfill, Verify, Contract and Withdraw."""
 
-    def __init__(self, url_of: UrlOf, throttle: phases.Throttle = unthrottled) -> None:
+    def __init__(self, url_of: UrlOf, throttle: filling.Throttle = unthrottled) -> None:
         self._url_of = url_of
         self._throttle = throttle
 
@@ -53,18 +53,18 @@ class DatabaseDriver:
         async with Target.open(self._url_of(step.database)) as target:
             match step:
                 case Expand():
-                    await phases.expand(target, step.version, step.migrations)
+                    await expanding.expand(target, step.version, step.migrations)
                 case Withdraw():
                     await target.set_up()
-                    await phases.withdraw(target, step.version)
+                    await phases.withdraw(target, step.version, step.accept_loss)
                 case Backfill():
                     compiled = await _change(target, step.version)
-                    await phases.fill(target, compiled, self._throttle, moment.note)
+                    await filling.fill(target, compiled, self._throttle, moment.note)
                 case Verify():
-                    await phases.verify(target, await _change(target, step.version))
+                    await verifying.verify(target, await _change(target, step.version))
                 case Contract():
                     compiled = await _change(target, step.version, "verified")
-                    await phases.verify(target, compiled)
+                    await verifying.verify(target, compiled)
                     await phases.contract(target, compiled)
 
 
@@ -92,9 +92,13 @@ async def baseline(url: str, version: str) -> None:
         async def work() -> None:
             if await target.change(version) is not None:
                 return
-            if await target.rows("SELECT 1 FROM hitless.schema_change WHERE state <> 'past'"):
+            if await target.rows(
+                "SELECT 1 FROM hitless.schema_change WHERE space = current_schema() AND state <> 'past'"
+            ):
                 raise Refused("baseline-there", "a schema version is in force already", "write a migration instead")
-            await target.run(*create_views(version, await target.catalogue()))
+            schema, grants = schema_of(version, target.space), await target.grants()
+            views = create_views(schema, await target.catalogue(), grants=grants)
+            await target.run(*create_schema(schema, grants), *views)
             await target.rows(
                 "INSERT INTO hitless.schema_change (version, state) VALUES (%s, 'current') RETURNING 1", version
             )
@@ -106,14 +110,17 @@ async def current_version(url: str) -> str | None:
     """Return the schema version in force; None where no change has been contracted and no baseline taken."""
     async with Target.open(url) as target:
         await target.set_up()
-        found = await target.rows("SELECT version FROM hitless.schema_change WHERE state = 'current'")
+        found = await target.rows(
+            "SELECT version FROM hitless.schema_change WHERE space = current_schema() AND state = 'current'"
+        )
     return str(found[0]["version"]) if found else None
 
 
 async def sessions(url: str, version: str) -> list[Session]:
     """Return who uses a schema version."""
     async with Target.open(url) as target:
-        return [each for each in await target.sessions() if each.name == application_of(version)]
+        found = await target.sessions()
+        return [each for each in found if await phases.speaks(target, each, version)]
 
 
 async def drift(url: str) -> list[str]:
@@ -132,6 +139,7 @@ async def history(url: str) -> list[Migration]:
     async with Target.open(url) as target:
         await target.set_up()
         rows = await target.rows(
-            "SELECT m.name, m.text FROM hitless.migration m JOIN hitless.schema_change s USING (version) ORDER BY m.at"
+            "SELECT m.name, m.text FROM hitless.migration m JOIN hitless.schema_change s USING (space, version) "
+            "WHERE space = current_schema() AND m.direction = 'up' ORDER BY m.at"
         )
     return [Migration(name=row["name"], text=row["text"]) for row in rows]

@@ -1,12 +1,32 @@
-"""The migration file: pgroll's operations by its names and fields, read and checked. Pure."""
+"""The migration file: read and checked, numbered and with a checksum. Pure."""
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+from hitless.database.operations import (
+    AddColumn,
+    AddEnumValue,
+    AlterColumn,
+    CreateConstraint,
+    CreateEnum,
+    CreateIndex,
+    CreateTable,
+    DropColumn,
+    DropConstraint,
+    DropEnum,
+    DropIndex,
+    DropMulticolumnConstraint,
+    DropTable,
+    RawSql,
+    RenameColumn,
+    RenameConstraint,
+    RenameTable,
+    SetReplicaIdentity,
+    ShadowTable,
+)
 from hitless.kit.errors import InvalidInput
 from hitless.plan.document import Model, after, before, read
 
@@ -18,255 +38,6 @@ def _moved(value: object) -> object:
     if isinstance(value, dict) and "from" in value:
         return {("from_" if key == "from" else key): each for key, each in value.items()}
     return value
-
-
-class Reference(Model):
-    """A foreign key, as a column or a constraint names it."""
-
-    table: str
-    name: str | None = None
-    column: str | None = None
-    columns: tuple[str, ...] = ()
-    on_delete: Literal["NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"] = "NO ACTION"
-    on_update: Literal["NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"] = "NO ACTION"
-    on_delete_set_columns: tuple[str, ...] = ()
-    match_type: Literal["SIMPLE", "FULL"] = "SIMPLE"
-    deferrable: bool = False
-    initially_deferred: bool = False
-
-
-class NamedCheck(Model):
-    """A check on a column."""
-
-    name: str
-    constraint: str
-    no_inherit: bool = False
-
-
-class NamedUnique(Model):
-    """A unique constraint on a column."""
-
-    name: str
-
-
-class Identity(Model):
-    """How an identity column counts."""
-
-    user_specified_values: Literal["ALWAYS", "BY DEFAULT"] = "ALWAYS"
-    sequence_options: str = ""
-
-
-class Generated(Model):
-    """What PostgreSQL fills in itself."""
-
-    expression: str | None = None
-    identity: Identity | None = None
-
-
-class ColumnModel(Model):
-    """A column, as create_table and add_column write it."""
-
-    name: str
-    type: str
-    pk: bool = False
-    nullable: bool = False
-    unique: bool = False
-    default: str | None = None
-    comment: str | None = None
-    check: NamedCheck | None = None
-    references: Reference | None = None
-    generated: Generated | None = None
-
-
-class Exclude(Model):
-    """What an exclusion constraint forbids."""
-
-    elements: str
-    index_method: str = "gist"
-    predicate: str | None = None
-
-
-class IndexParameters(Model):
-    """How the index of a constraint is stored."""
-
-    include_columns: tuple[str, ...] = ()
-    storage_parameters: str | None = None
-    tablespace: str | None = None
-
-
-class ConstraintModel(Model):
-    """A constraint of a whole table."""
-
-    name: str
-    type: Literal["unique", "check", "primary_key", "foreign_key", "exclude"]
-    columns: tuple[str, ...] = ()
-    check: str | None = None
-    no_inherit: bool = False
-    deferrable: bool = False
-    initially_deferred: bool = False
-    nulls_not_distinct: bool = False
-    references: Reference | None = None
-    exclude: Exclude | None = None
-    index_parameters: IndexParameters | None = None
-
-
-class CreateTable(Model):
-    """A new table."""
-
-    name: str
-    columns: tuple[ColumnModel, ...]
-    comment: str | None = None
-    constraints: tuple[ConstraintModel, ...] = ()
-
-
-class DropTable(Model):
-    """A table goes at contract."""
-
-    name: str
-
-
-class RenameTable(Model):
-    """A table gets another name in the new version."""
-
-    from_: str
-    to: str
-
-
-class AddColumn(Model):
-    """A column of the new version; `up` fills it from the old row."""
-
-    table: str
-    column: ColumnModel
-    up: str | None = None
-
-
-class DropColumn(Model):
-    """A column that only the old version has; `down` fills it from the new row."""
-
-    table: str
-    column: str
-    down: str | None = None
-
-
-class RenameColumn(Model):
-    """A column gets another name in the new version."""
-
-    table: str
-    from_: str
-    to: str
-
-
-class AlterColumn(Model):
-    """A column is another one in the new version; a key that is absent changes nothing, null takes away."""
-
-    table: str
-    column: str
-    type: str | None = None
-    nullable: bool | None = None
-    default: str | None = None
-    comment: str | None = None
-    check: NamedCheck | None = None
-    unique: NamedUnique | None = None
-    references: Reference | None = None
-    up: str | None = None
-    down: str | None = None
-
-    @after
-    def _changes_something(self) -> "AlterColumn":
-        if not self.model_fields_set - {"table", "column", "up", "down"}:
-            raise ValueError("it changes nothing")
-        return self
-
-
-class Opclass(Model):
-    """The operator class of one column of an index."""
-
-    name: str
-    params: tuple[str, ...] = ()
-
-
-class IndexColumn(Model):
-    """One column of an index."""
-
-    column: str
-    collate: str | None = None
-    sort: Literal["ASC", "DESC"] | None = None
-    nulls: Literal["FIRST", "LAST"] | None = None
-    opclass: Opclass | None = None
-
-
-class CreateIndex(Model):
-    """An index, built without blocking writes."""
-
-    name: str
-    table: str
-    columns: tuple[IndexColumn, ...]
-    unique: bool = False
-    predicate: str | None = None
-    method: Literal["btree", "hash", "gist", "spgist", "gin", "brin"] = "btree"
-    storage_parameters: str | None = None
-
-
-class DropIndex(Model):
-    """An index goes at contract."""
-
-    name: str
-
-
-class CreateConstraint(ConstraintModel):
-    """A constraint of the new version; `up` and `down` by column."""
-
-    table: str
-    up: Mapping[str, str] = {}
-    down: Mapping[str, str] = {}
-
-
-class DropConstraint(Model):
-    """A constraint on one column that only the old version has."""
-
-    table: str
-    name: str
-    up: str | None = None
-    down: str | None = None
-
-
-class DropMulticolumnConstraint(Model):
-    """A constraint that only the old version has."""
-
-    table: str
-    name: str
-    up: Mapping[str, str] = {}
-    down: Mapping[str, str] = {}
-
-
-class RenameConstraint(Model):
-    """A constraint gets another name at contract."""
-
-    table: str
-    from_: str
-    to: str
-
-
-class ReplicaIdentity(Model):
-    """What logical replication sees of an old row."""
-
-    type: Literal["nothing", "full", "default", "index"]
-    index: str | None = None
-
-
-class SetReplicaIdentity(Model):
-    """Set a table's replica identity."""
-
-    table: str
-    identity: ReplicaIdentity
-
-
-class RawSql(Model):
-    """SQL as it is; `onComplete` runs it at contract."""
-
-    up: str
-    down: str | None = None
-    onComplete: bool = False  # noqa: N815  pgroll's word
 
 
 class Operation(Model):
@@ -287,6 +58,10 @@ class Operation(Model):
     rename_constraint: Annotated[RenameConstraint | None, before(_moved)] = None
     set_replica_identity: SetReplicaIdentity | None = None
     sql: RawSql | None = None
+    shadow_table: ShadowTable | None = None
+    create_enum: CreateEnum | None = None
+    drop_enum: DropEnum | None = None
+    add_enum_value: AddEnumValue | None = None
 
     @after
     def _is_one(self) -> "Operation":

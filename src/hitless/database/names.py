@@ -3,8 +3,10 @@
 import hashlib
 
 NAME_LIMIT = 63  # bytes of an identifier in PostgreSQL
-MARK = "_hitless_synced"  # true once a row went through the triggers or the backfill
-TRIGGER = "zzz_hitless_sync"  # triggers fire in the order of their names: ours sees what the user's own have written
+MARK = "_hitless_side"  # two bits for each group of linked columns; NULL: not yet filled
+FIRST, LAST = "!hitless_first", "zzz_hitless_last"  # triggers fire by name: before and after the user's own
+AFTER = "zzz_hitless_after"
+PUBLIC = "public"
 
 
 def quoted(name: str) -> str:
@@ -31,14 +33,19 @@ def temporary(name: str) -> str:
     return fitted(f"_hitless_{name}")
 
 
-def schema_of(version: str) -> str:
-    """Name the schema of views of a version."""
-    return fitted(f"hitless_{version}")
+def schema_of(version: str, space: str = PUBLIC) -> str:
+    """Name the schema of views of a version; `space` is the schema of the base tables."""
+    return fitted(f"hitless_{version}" if space == PUBLIC else f"hitless_{space}__{version}")
 
 
-def application_of(version: str) -> str:
+def application_of(version: str, space: str = PUBLIC) -> str:
     """Name the sessions of a version, as pg_stat_activity shows them."""
-    return fitted(f"hitless/{version}")
+    return fitted(f"hitless/{version}" if space == PUBLIC else f"hitless/{space}/{version}")
+
+
+def role_of(version: str, space: str, database: str) -> str:
+    """Name the login role of a version, for sessions that come through a pooler."""
+    return fitted(f"hitless_{database}_{version}" if space == PUBLIC else f"hitless_{database}_{space}__{version}")
 
 
 def listed(names: tuple[str, ...]) -> str:

@@ -17,8 +17,11 @@ SELECT current_setting('server_version_num')::int / 10000 AS major, current_sett
        (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user) AS may_create_roles,
        (SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user) AS may_create_databases
 """
-CHANGES = "SELECT version, state FROM hitless.schema_change"
-RAN = "SELECT m.name, m.checksum FROM hitless.migration m JOIN hitless.schema_change s USING (version) ORDER BY m.at"
+CHANGES = "SELECT version, state FROM hitless.schema_change WHERE space = current_schema()"
+RAN = """
+SELECT m.name, m.checksum FROM hitless.migration m JOIN hitless.schema_change s USING (space, version)
+WHERE space = current_schema() AND m.direction = 'up' ORDER BY m.at
+"""
 SIZES = """
 SELECT c.relname AS name, greatest(c.reltuples, 0)::bigint AS rows, pg_total_relation_size(c.oid) AS bytes
 FROM pg_class c

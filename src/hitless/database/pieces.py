@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from hitless.database.catalogue import Catalogue
 
@@ -16,6 +17,8 @@ class Fill:
     row: Mapping[str, str]  # logical name -> physical column: what the expression may read
     alias: str  # the table's logical name: the expression may say table.column
     upward: bool  # true: a column of the new side
+    type: str = ""  # of the column: a comparison casts to it
+    unmappable: Literal["refuse", "record"] | None = None  # None: refuse before the switch, record after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,22 @@ class Build:
     name: str
     table: str
     sql: str
+    partitioned: bool = False  # then each partition gets its own, and they are put together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """A new table of another shape beside the old one; rows are linked by columns that both sides hold."""
+
+    old: str  # physical
+    new: str  # physical, until contract
+    key: tuple[str, ...]  # of the old table
+    new_key: tuple[str, ...]
+    link: tuple[tuple[str, str], ...]  # (old column, new column): how rows of both sides find each other
+    ups: tuple[Fill, ...]
+    downs: tuple[Fill, ...]
+    shape: Literal["one", "split", "merge"] = "one"
+    split_by: str | None = None  # SQL that gives several values; the mappings read them as `part`, numbered by `place`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +55,20 @@ class Pieces:
     expand: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()  # constraints, after the triggers; not yet validated
     builds: tuple[Build, ...] = ()
+    late: tuple[str, ...] = ()  # after the backfill, each in a short transaction; safe to run again
     validate: tuple[str, ...] = ()  # after the backfill
     prepare: tuple[str, ...] = ()  # contract, before columns go
-    contract: tuple[str, ...] = ()
+    contract: tuple[str, ...] = ()  # over the names that columns have until then; renames follow
+    last: tuple[str, ...] = ()  # contract, when everything has its new name
     rollback: tuple[str, ...] = ()  # runs in reverse order
     fills: tuple[Fill, ...] = ()
     defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # new side: table -> column -> SQL
     replaced: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # table -> old physical -> new physical
     left_out: tuple[str, ...] = ()  # constraints and indexes that the new side does not have
     created: tuple[str, ...] = ()  # physical tables that this change makes
+    shadows: tuple[Shadow, ...] = ()
+    required: tuple[tuple[str, str], ...] = ()  # (table, column) of the new side that must not be NULL
+    going: tuple[tuple[str, str | None], ...] = ()  # (table, column or None) that contract drops
     destroys: tuple[str, ...] = ()  # what contract takes away for good
 
     def plus(self, **more: tuple[object, ...]) -> "Pieces":

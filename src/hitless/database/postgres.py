@@ -12,8 +12,20 @@ from psycopg.types.json import Jsonb
 
 from hitless.database.catalogue import Catalogue, Column, Constraint, Index, Table
 from hitless.database.compiled import Compiled
-from hitless.database.names import MARK, schema_of
-from hitless.database.queries import BLOCKERS, COLUMNS, CONSTRAINTS, INDEXES, SESSIONS, SETUP, VIEWS
+from hitless.database.names import MARK, PUBLIC, quoted, schema_of
+from hitless.database.queries import (
+    BLOCKERS,
+    COLUMNS,
+    CONSTRAINTS,
+    GRANTS,
+    INDEXES,
+    IS_SET_UP,
+    PINNED,
+    SESSIONS,
+    SETUP,
+    SPACE,
+    VIEWS,
+)
 from hitless.kit.errors import HitlessError
 from hitless.plan.document import decode
 from hitless.plan.ports import StepFailed
@@ -21,6 +33,8 @@ from hitless.plan.ports import StepFailed
 CONNECT_S = 5
 LOCK_TRY_MS = 75  # how long one try may make others wait behind it
 LOCK_TOTAL_S = 60.0  # then the blocker is named and the step fails
+BLOCKED_TOTAL_S = 5.0  # others have waited behind our tries for this long together: enough
+LONG_S = 0.5  # who has been in a transaction for longer is waited for without asking for a lock
 PAUSE_S = 0.1
 _LOCK = 0x68697464  # "hitd": one change at a time in a database
 
@@ -34,6 +48,7 @@ class Session:
     pid: int
     name: str  # application_name
     peer: str
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +58,26 @@ class Change:
     version: str
     old_version: str | None
     state: str
+    switched: bool
     compiled: Compiled | None
 
 
 class Target:
     """A connection to the database that is changed."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Row], space: str = PUBLIC, path: str = PUBLIC) -> None:
         self._connection = connection
+        self.space = space  # the schema of the base tables
+        self.path = path  # in which our session, and the triggers, resolve names
+        self.database = connection.info.dbname
 
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str) -> AsyncIterator[Self]:
-        """Connect. Raises HitlessError `database-down` if nobody answers within 5 s."""
+        """Connect. Raises HitlessError `database-down` if nobody answers within 5 s.
+
+        The base tables are those of the first schema on the search_path of the URL (or of its role), else `public`.
+        """
         try:
             connection = await psycopg.AsyncConnection.connect(
                 url,
@@ -63,17 +85,30 @@ class Target:
                 row_factory=dict_row,
                 connect_timeout=CONNECT_S,
                 application_name="hitless",
-                options="-c search_path=public",
+                prepare_threshold=None,  # base tables change under us
             )
         except psycopg.OperationalError as error:
             raise HitlessError("database-down", f"the database does not answer: {error}".strip(), "start it") from None
         async with connection:
-            target = cls(connection)
             with _as_failure():
-                yield target
+                yield await cls._settled(connection)
+
+    @classmethod
+    async def _settled(cls, connection: psycopg.AsyncConnection[Row]) -> Self:
+        found = await (await connection.execute(SPACE.encode())).fetchone()
+        space = str(found["space"]) if found else PUBLIC
+        others = [each.strip() for each in str(found["path"] if found else "").split(",")]
+        others = [
+            each for each in others if each not in ("", '"$user"', space, quoted(space)) and "hitless_" not in each
+        ]
+        target = cls(connection, space, ", ".join([quoted(space), *others]))
+        await target.rows("SELECT set_config('search_path', %s, false)", target.path)
+        return target
 
     async def set_up(self) -> None:
         """Make the room's own tables, unless they are there."""
+        if (await self.rows(IS_SET_UP))[0]["there"]:
+            return
         async with self._connection.transaction():
             await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             await self.run(SETUP)
@@ -101,30 +136,58 @@ class Target:
 
         Looks first who would block. Raises StepFailed `blocked` after 60 s, naming who it is.
         """
-        deadline = asyncio.get_running_loop().time() + LOCK_TOTAL_S
-        said = "a lock was not given"
-        while asyncio.get_running_loop().time() < deadline:
-            if blockers := await self.rows(BLOCKERS, list(tables)):
+        loop = asyncio.get_running_loop()
+        deadline, blocked_s, said, short = loop.time() + LOCK_TOTAL_S, 0.0, "a lock was not given", False
+        while loop.time() < deadline and blocked_s < BLOCKED_TOTAL_S:
+            if blockers := await self.rows(BLOCKERS, 0.0 if short else LONG_S, list(tables)):
                 first = blockers[0]
                 said = f"session {first['pid']} has been in a transaction for {first['age_s']:.1f} s: {first['query']}"
-                await asyncio.sleep(PAUSE_S)
-                continue
+                if not short:
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+            began = loop.time()
             try:
                 async with self.transaction():
                     await self.run(f"SET LOCAL lock_timeout = {LOCK_TRY_MS}")
                     await self.rows("SELECT pg_advisory_xact_lock(%s)", _LOCK)
                     await work()
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                blocked_s += loop.time() - began
+                short = not short  # look once at who has it now, whatever its age
                 await asyncio.sleep(PAUSE_S)
             else:
                 return
-        raise StepFailed("blocked", f"no lock within {LOCK_TOTAL_S:g} s; {said}", "end that transaction, apply again")
+        text = f"no lock within {LOCK_TOTAL_S:g} s, {blocked_s:.1f} s of them in tries; {said}"
+        raise StepFailed("blocked", text, "end that transaction, apply again")
+
+    async def hold(self, tables: tuple[str, ...]) -> None:
+        """Take all tables at once, for the rest of the transaction: none is held while another is waited for long."""
+        there = await self.rows(
+            "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NOT NULL ORDER BY 1",
+            list(tables),
+        )
+        if there:
+            await self.run(f"LOCK TABLE {', '.join(quoted(row['name']) for row in there)} IN ACCESS EXCLUSIVE MODE")
+
+    async def pins(self) -> dict[str, str]:
+        """Return the settings under which mappings are computed: those of our own session."""
+        found = {row["name"]: row["setting"] for row in await self.rows(PINNED)}
+        return {"search_path": self.path, **found}
+
+    async def grants(self) -> dict[str, tuple[tuple[str, tuple[str, ...]], ...]]:
+        """Return who may do what with which table, besides its owner."""
+        found: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        for row in await self.rows(GRANTS):
+            found.setdefault(row["base"], []).append((row["role"], tuple(row["rights"])))
+        return {base: tuple(each) for base, each in found.items()}
 
     async def catalogue(self) -> Catalogue:
-        """Read the base tables of schema public."""
+        """Read the base tables."""
+        marks: dict[str, Row] = {}
         tables: dict[str, dict[str, Column]] = {}
         for row in await self.rows(COLUMNS):
             columns = tables.setdefault(row["base"], {})
+            marks[row["base"]] = row
             if row["name"] != MARK:
                 default = None if row["generated"] else row["expression"]
                 columns[row["name"]] = Column(
@@ -133,11 +196,14 @@ class Target:
                     nullable=row["nullable"],
                     default=default,
                     generated=row["generated"],
+                    expression=row["expression"] if row["computed"] else None,
+                    sequence=row["sequence"],
                 )
         indexes, keys = await self._indexes()
         constraints: dict[str, list[Constraint]] = {}
         for row in await self.rows(CONSTRAINTS):
-            constraints.setdefault(row.pop("base"), []).append(Constraint(**{**row, "columns": tuple(row["columns"])}))
+            columns_ = {name: tuple(row[name]) for name in ("columns", "target_columns")}
+            constraints.setdefault(row.pop("base"), []).append(Constraint(**{**row, **columns_}))
         return Catalogue(
             tables={
                 name: Table(
@@ -146,6 +212,9 @@ class Target:
                     key=keys.get(name, ()),
                     indexes=tuple(indexes.get(name, ())),
                     constraints=tuple(constraints.get(name, ())),
+                    partitioned=marks[name]["partitioned"],
+                    own_triggers=marks[name]["own_triggers"],
+                    secured=marks[name]["secured"],
                 )
                 for name, columns in tables.items()
             }
@@ -169,7 +238,7 @@ class Target:
 
     async def views(self, version: str) -> dict[str, tuple[str, ...]]:
         """Return the columns of each view of a version, in order."""
-        rows = await self.rows(VIEWS, schema_of(version))
+        rows = await self.rows(VIEWS, schema_of(version, self.space))
         return {row["name"]: tuple(row["columns"]) for row in rows}
 
     async def sessions(self) -> list[Session]:
@@ -179,7 +248,9 @@ class Target:
     async def change(self, version: str) -> Change | None:
         """Return what is recorded of a schema version."""
         found = await self.rows(
-            "SELECT version, old_version, state, compiled FROM hitless.schema_change WHERE version = %s", version
+            "SELECT version, old_version, state, switched, compiled FROM hitless.schema_change "
+            "WHERE space = current_schema() AND version = %s",
+            version,
         )
         if not found:
             return None
@@ -198,7 +269,11 @@ class Target:
 
     async def set_state(self, version: str, state: str) -> None:
         """Move a change to its next state."""
-        await self.rows("UPDATE hitless.schema_change SET state = %s WHERE version = %s RETURNING 1", state, version)
+        await self.rows(
+            "UPDATE hitless.schema_change SET state = %s WHERE space = current_schema() AND version = %s RETURNING 1",
+            state,
+            version,
+        )
 
 
 class _as_failure:  # noqa: N801  used as a word: `with _as_failure():`

@@ -3,32 +3,62 @@
 SETUP = """
 CREATE SCHEMA IF NOT EXISTS hitless;
 CREATE TABLE IF NOT EXISTS hitless.schema_change (
-  version text PRIMARY KEY,
+  space text NOT NULL DEFAULT current_schema(), version text NOT NULL,
   old_version text,
   state text NOT NULL CHECK (state IN ('expanded', 'backfilled', 'verified', 'current', 'past')),
+  switched boolean NOT NULL DEFAULT false,
   compiled jsonb NOT NULL DEFAULT '{}',
-  at timestamptz NOT NULL DEFAULT now()
+  shape jsonb,
+  at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (space, version)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS schema_change_one_open
-  ON hitless.schema_change ((true)) WHERE state IN ('expanded', 'backfilled', 'verified');
+  ON hitless.schema_change (space) WHERE state IN ('expanded', 'backfilled', 'verified');
 CREATE TABLE IF NOT EXISTS hitless.migration (
+  space text NOT NULL DEFAULT current_schema(),
   name text NOT NULL, checksum text NOT NULL, version text NOT NULL, direction text NOT NULL, text text NOT NULL,
-  who text NOT NULL DEFAULT current_user, at timestamptz NOT NULL DEFAULT clock_timestamp()
+  who text NOT NULL DEFAULT session_user, at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE IF NOT EXISTS hitless.checkpoint (
+  space text NOT NULL DEFAULT current_schema(),
   version text NOT NULL, base text NOT NULL, last text[], rows bigint NOT NULL DEFAULT 0,
-  done boolean NOT NULL DEFAULT false, PRIMARY KEY (version, base)
+  done boolean NOT NULL DEFAULT false, PRIMARY KEY (space, version, base)
 );
+CREATE TABLE IF NOT EXISTS hitless.unmappable (
+  space text NOT NULL DEFAULT current_schema(),
+  version text NOT NULL, base text NOT NULL, key text[] NOT NULL, side text NOT NULL, why text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (space, version, base, key)
+);
+"""
+
+IS_SET_UP = "SELECT to_regclass('hitless.unmappable') IS NOT NULL AS there"
+
+# the schema of the base tables: the first on the connection's path that is none of ours
+SPACE = """
+SELECT coalesce((SELECT name FROM unnest(current_schemas(false)) WITH ORDINALITY AS s(name, place)
+                 WHERE name !~ '^hitless' ORDER BY place LIMIT 1), 'public') AS space,
+       current_setting('search_path') AS path
+"""
+
+PINNED = """
+SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'DateStyle', 'IntervalStyle') ORDER BY name
 """
 
 COLUMNS = """
 SELECT c.relname AS base, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-       NOT a.attnotnull AS nullable, pg_get_expr(d.adbin, d.adrelid) AS expression,
-       (a.attidentity <> '' OR a.attgenerated <> '') AS generated
+       NOT a.attnotnull AS nullable, pg_get_expr(d.adbin, d.adrelid) AS expression, a.attgenerated <> '' AS computed,
+       (a.attidentity <> '' OR a.attgenerated <> '') AS generated,
+       CASE WHEN a.attidentity <> '' OR d.oid IS NOT NULL THEN
+         pg_get_serial_sequence(quote_ident(current_schema()) || '.' || quote_ident(c.relname), a.attname)
+       END AS sequence,
+       c.relkind = 'p' AS partitioned, c.relrowsecurity AS secured,
+       c.relhastriggers AND EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+         AND t.tgtype::int & 3 = 3 AND t.tgname NOT IN ('!hitless_first', 'zzz_hitless_last')) AS own_triggers
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND NOT EXISTS (SELECT 1 FROM pg_depend e
+                  WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 ORDER BY c.relname, a.attnum
 """
 
@@ -37,38 +67,99 @@ SELECT c.relname AS base, i.relname AS name, x.indisunique AS is_unique, x.indis
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype = 'u') AS is_constraint,
        pg_get_indexdef(i.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS k(number, place)
-             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number ORDER BY k.place) AS columns
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
+             WHERE k.place <= x.indnkeyatts ORDER BY k.place) AS columns
 FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY i.relname
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype = 'x')
+ORDER BY i.relname
 """
 
 CONSTRAINTS = """
 SELECT c.relname AS base, k.conname AS name, k.contype::text AS kind, pg_get_constraintdef(k.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) AS n(number)
-             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = n.number) AS columns
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = n.number) AS columns,
+       (SELECT relname FROM pg_class t WHERE t.oid = k.confrelid) AS target,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS n(number, place)
+             JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.number ORDER BY n.place) AS target_columns
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-WHERE c.relnamespace = 'public'::regnamespace AND k.contype IN ('c', 'f', 'u', 'p', 'x') ORDER BY k.conname
+WHERE c.relnamespace = current_schema()::regnamespace AND k.contype IN ('c', 'f', 'u', 'p', 'x')
+  AND NOT c.relispartition ORDER BY k.conname
 """
 
 # who has been in a transaction for a while and holds a lock on one of the tables
 BLOCKERS = """
 SELECT a.pid, left(coalesce(a.query, ''), 120) AS query, extract(epoch FROM now() - a.xact_start)::float8 AS age_s
 FROM pg_stat_activity a
-WHERE a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '500 milliseconds'
+WHERE a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - make_interval(secs => %s)
   AND EXISTS (SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
               WHERE l.pid = a.pid AND l.granted
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND c.relname = ANY(%s) AND c.relnamespace = 'public'::regnamespace)
+                AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace)
 ORDER BY a.xact_start LIMIT 1
 """
 
 SESSIONS = """
-SELECT pid, application_name AS name, coalesce(client_addr::text, 'local') AS peer FROM pg_stat_activity
+SELECT pid, application_name AS name, coalesce(client_addr::text, 'local') AS peer, usename::text AS role
+FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-  AND application_name <> 'hitless' ORDER BY pid
+  AND application_name NOT IN ('hitless', 'hitless flags') ORDER BY pid
 """
 
 VIEWS = """
 SELECT table_name::text AS name, array_agg(column_name::text ORDER BY ordinal_position) AS columns
 FROM information_schema.columns WHERE table_schema = %s GROUP BY table_name
+"""
+
+# what would stop a column or a table from going: views, policies, triggers, generated columns, keys of other tables
+DEPENDENTS = """
+SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) AS what
+FROM pg_depend d
+JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_class v ON v.oid = r.ev_class
+LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = %s
+  AND (a.attname = ANY(%s) OR %s) AND d.deptype IN ('n', 'a')
+  AND (r.oid IS NOT NULL AND v.oid <> c.oid AND v.relnamespace::regnamespace::text !~ '^"?hitless'
+       OR f.oid IS NOT NULL AND f.adrelid = c.oid AND f.adnum <> d.refobjsubid AND NOT %s
+       OR k.oid IS NOT NULL AND k.contype = 'f' AND k.conrelid <> c.oid
+       OR d.classid IN ('pg_policy'::regclass, 'pg_proc'::regclass) AND NOT (%s AND d.classid = 'pg_policy'::regclass)
+       OR d.classid = 'pg_trigger'::regclass AND d.deptype = 'n' AND NOT %s)
+"""
+
+GRANTS = """
+SELECT c.relname AS base,
+       CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END AS role,
+       array_agg(DISTINCT x.privilege_type) AS rights
+FROM pg_class c, aclexplode(c.relacl) AS x
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND x.grantee <> c.relowner AND x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+GROUP BY c.relname, x.grantee ORDER BY 1, 2
+"""
+
+# what a backfill watches: replicas, WAL written so far, the oldest transaction of others
+PRESSURE = """
+SELECT coalesce((SELECT max(extract(epoch FROM replay_lag)) FROM pg_stat_replication), 0)::float8 AS lag_s,
+       CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END::float8 AS wal_bytes,
+       coalesce((SELECT max(extract(epoch FROM now() - xact_start)) FROM pg_stat_activity
+                 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'), 0)::float8 AS oldest_s
+"""
+
+SIZES = """
+SELECT c.relname AS base, greatest(sum(greatest(p.reltuples, 0)), 0)::float8 AS rows,
+       coalesce(sum(pg_relation_size(p.oid)), 0)::float8 AS heap_bytes,
+       coalesce(sum(pg_indexes_size(p.oid)), 0)::float8 AS index_bytes
+FROM pg_class c
+JOIN LATERAL (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf AND c.relkind = 'p') AS t(id)
+  ON true
+JOIN pg_class p ON p.oid = t.id AND p.relkind = 'r'
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s) GROUP BY c.relname
+"""
+
+LEAVES = """
+SELECT c.relname AS leaf, c.oid::regclass::text AS name FROM pg_partition_tree(to_regclass(%s)) t
+JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf ORDER BY 1
 """

@@ -42,6 +42,7 @@ class Withdraw:
 
     database: str
     version: str
+    accept_loss: int = 0  # rows that the old side cannot hold, and that may be given up
 
     def describe(self) -> str:
         """Say in one line what the step does."""

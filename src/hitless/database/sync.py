@@ -1,18 +1,44 @@
-"""The triggers that keep both sides of a change in step, and the SQL of backfill and verification. Pure.
+"""How both sides of a change in one table follow from each other: values, backfill and comparison as SQL. Pure.
 
-Which side a write comes from is read from the row: a change of a column that only one side has tells it. Where the row
-does not tell, the order of the schemas that the session really resolves names in does (current_schemas, not its text).
+Fills that read each other's columns form a group. Each row keeps two bits for each group: which side wrote it last, and
+whether the other side cannot hold it. A row is in step if, in each group, the side written last maps to the other.
 """
 
 # ruff: noqa: S608  every name that is put in is quoted; expressions are the user's own SQL
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from hitless.database.catalogue import Catalogue, Table
 from hitless.database.constraints import words_of
-from hitless.database.names import MARK, TRIGGER, fitted, literal, quoted
+from hitless.database.names import MARK, fitted, quoted
 from hitless.database.pieces import Fill, Pieces
+from hitless.kit.errors import Refused
 
-ON = "WHEN (current_setting('hitless.sync', true) IS DISTINCT FROM 'off')"  # the backfill fills what it writes itself
+GROUPS_LIMIT = 30  # of one table: two bits each in a bigint, and one that says who writes
+_MOVING = frozenset(
+    [
+        "now",
+        "random",
+        "clock_timestamp",
+        "statement_timestamp",
+        "transaction_timestamp",
+        "timeofday",
+        "gen_random_uuid",
+        "uuidv4",
+        "uuidv7",
+        "uuid_generate_v1",
+        "uuid_generate_v4",
+        "nextval",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "localtime",
+        "localtimestamp",
+        "txid_current",
+        "pg_current_xact_id",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +48,12 @@ class Sync:
     table: str
     key: tuple[str, ...]
     fills: tuple[Fill, ...]
+    computed: Mapping[str, str]  # generated columns: their expressions, as PostgreSQL writes them
+    required: tuple[str, ...]  # columns that a fill writes and that must not be NULL
+    evidence: tuple[str, ...]  # columns that are NULL unless somebody wrote them: they tell the side of an INSERT
+    fillers: Mapping[str, str]  # what an old column gets in a new row that it cannot hold
+    checks: tuple[tuple[tuple[str, ...], str], ...] = ()  # conditions on columns that fills write
+    own_triggers: bool = False
 
     @property
     def ups(self) -> tuple[Fill, ...]:
@@ -35,7 +67,7 @@ class Sync:
 
 
 def syncs(pieces: Pieces) -> tuple[Sync, ...]:
-    """Group the fills by table; each expression sees all names of the side that it reads."""
+    """Group the fills by table; each expression sees all names of the side that it reads. Raises Refused."""
     found: dict[str, list[Fill]] = {}
     for fill in pieces.fills:
         catalogue = pieces.old if fill.upward else pieces.new
@@ -45,84 +77,75 @@ def syncs(pieces: Pieces) -> tuple[Sync, ...]:
             if table.physical == fill.table
             for name, column in table.columns.items()
         }
-        whole = Fill(
-            table=fill.table,
-            column=fill.column,
-            expression=fill.expression,
-            row={**seen, **fill.row},
-            alias=fill.alias,
-            upward=fill.upward,
-        )
-        found.setdefault(fill.table, []).append(whole)
-    keys = {table.physical: table.key for table in (*pieces.new.tables.values(), *pieces.old.tables.values())}
-    return tuple(Sync(table=name, key=keys[name], fills=tuple(fills)) for name, fills in found.items())
+        found.setdefault(fill.table, []).append(replace(fill, row={**seen, **fill.row}))
+    made = tuple(_sync(pieces, name, tuple(fills)) for name, fills in found.items())
+    for sync in made:
+        if len(groups(sync)) > GROUPS_LIMIT:
+            raise Refused(
+                "too-many-columns",
+                f"{sync.table}: more than {GROUPS_LIMIT} columns that do not depend on each other change at once",
+                "put them into several changes",
+            )
+    return made
 
 
-def function_name(version: str, table: str) -> str:
-    """Name the trigger function of a table, in the schema `hitless`."""
-    return f"hitless.{quoted(fitted(f'sync_{version}_{table}'))}"
-
-
-def install(sync: Sync, version: str, schemas: tuple[str, str]) -> tuple[str, ...]:
-    """Write the statements that put the trigger in place; `schemas` are those of the old and the new version."""
-    base, function = quoted(sync.table), function_name(version, sync.table)
-    mark = (f"ALTER TABLE {base} ADD COLUMN {quoted(MARK)} boolean",) if sync.ups else ()
-    return (
-        *mark,
-        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS {literal(_body(sync, schemas))}",
-        f"CREATE TRIGGER {TRIGGER} BEFORE INSERT OR UPDATE ON {base} FOR EACH ROW {ON} EXECUTE FUNCTION {function}()",
+def _sync(pieces: Pieces, name: str, fills: tuple[Fill, ...]) -> Sync:
+    old = _physical(pieces.old, name) or _physical(pieces.new, name) or Table(physical=name, columns={})
+    columns = {column.physical: column for column in old.columns.values()}
+    written = {fill.column for fill in fills}
+    downs = [fill.column for fill in fills if not fill.upward]
+    new = {column for table, column in pieces.required if table == name}
+    held = [each for each in downs if each in columns and not columns[each].nullable]
+    checks = tuple(
+        (each.columns, each.definition.removeprefix("CHECK ").removesuffix(" NOT VALID").removesuffix(" NO INHERIT"))
+        for each in old.constraints
+        if each.kind == "c" and set(each.columns) & set(downs)
+    )
+    return Sync(
+        table=name,
+        key=old.key,
+        fills=fills,
+        computed={each.physical: each.expression for each in old.columns.values() if each.expression is not None},
+        required=tuple(each for each in written if each in new or each in held),
+        evidence=tuple(each for each in written if each not in columns or columns[each].default is None),
+        fillers={each: columns[each].default or _neutral(columns[each].type) for each in held},
+        checks=checks,
+        own_triggers=old.own_triggers,
     )
 
 
-def remove(sync: Sync, version: str) -> tuple[str, ...]:
-    """Write the statements that take the trigger away."""
-    base = quoted(sync.table)
-    return (
-        f"DROP TRIGGER IF EXISTS {TRIGGER} ON {base}",
-        f"DROP FUNCTION IF EXISTS {function_name(version, sync.table)}()",
-        f"ALTER TABLE {base} DROP COLUMN IF EXISTS {quoted(MARK)}",
-    )
+def _physical(catalogue: Catalogue, name: str) -> Table | None:
+    return next((each for each in catalogue.tables.values() if each.physical == name), None)
 
 
-def _body(sync: Sync, schemas: tuple[str, str]) -> str:
-    old, new = (f"coalesce(array_position(current_schemas(false)::text[], {literal(each)}), 9999)" for each in schemas)
-    written = " OR ".join(f"NEW.{quoted(fill.column)} IS NOT NULL" for fill in sync.ups) or "false"
-    catch_up = [
-        f"IF {_same(fill.column)} THEN {_assign(fill, 'OLD')} END IF;" for fill in sync.ups
-    ]  # the new side writes a row that the backfill has not reached
-    lines = [
-        "#variable_conflict use_column",
-        "DECLARE _hitless_new boolean; _hitless_first boolean := TG_OP = 'INSERT';",
-        "BEGIN",
-        "IF TG_OP = 'INSERT' THEN",
-        f"  _hitless_new := ({written}) OR {new} < {old};",
-        "ELSE",
-        f"  _hitless_new := CASE WHEN ({_changed(sync.ups)}) = ({_changed(sync.downs)})",
-        f"    THEN {new} < {old} ELSE {_changed(sync.ups)} END;",
-    ]
-    if sync.ups:
-        lines += [
-            f"  IF OLD.{quoted(MARK)} IS NULL THEN",
-            "    IF _hitless_new THEN",
-            *catch_up,
-            "    END IF;",
-            "    _hitless_first := true;",
-            "  END IF;",
-        ]
-    lines += ["END IF;", "IF _hitless_new THEN"]
-    lines += [*(_when_read(fill) for fill in sync.downs), "NULL;", "ELSE"]
-    lines += [*(_when_read(fill) for fill in sync.ups), "NULL;", "END IF;"]
-    lines += [f"NEW.{quoted(MARK)} := true;"] if sync.ups else []
-    return "\n".join([*lines, "RETURN NEW;", "END"])
+def _neutral(kind: str) -> str:
+    """Return what stands in an old column that must not be NULL where the new row has no value for it."""
+    base = kind.partition("(")[0]
+    if base.endswith("[]"):
+        return f"'{{}}'::{kind}"
+    known = {"boolean": "false", "uuid": "'00000000-0000-0000-0000-000000000000'", "json": "'null'", "jsonb": "'null'"}
+    if base in known:
+        return f"{known[base]}::{kind}"
+    if base in ("smallint", "integer", "bigint", "numeric", "real", "double precision", "interval"):
+        return f"'0'::{kind}"
+    if base == "date" or base.startswith("timestamp"):
+        return f"'1970-01-01'::{kind}"
+    return f"''::{kind}"  # texts; for a type that has no empty value the write is refused
 
 
-def _same(column: str) -> str:
-    return f"NEW.{quoted(column)} IS NOT DISTINCT FROM OLD.{quoted(column)}"
+def linked(one: Fill, other: Fill) -> bool:
+    """Tell whether one of two fills reads what the other writes."""
+    return one.column in read_by(other) or other.column in read_by(one)
 
 
-def _changed(fills: tuple[Fill, ...]) -> str:
-    parts = (f"NEW.{quoted(fill.column)} IS DISTINCT FROM OLD.{quoted(fill.column)}" for fill in fills)
-    return f"({' OR '.join(parts) or 'false'})"
+def groups(sync: Sync) -> list[list[Fill]]:
+    """Put together what is linked: a fill, and those whose columns it reads; in the order of the operations."""
+    found: list[list[Fill]] = []
+    for fill in sync.fills:
+        mine = [group for group in found if any(linked(fill, other) for other in group)]
+        found = [group for group in found if group not in mine]
+        found.append([each for group in mine for each in group] + [fill])
+    return found
 
 
 def read_by(fill: Fill) -> tuple[str, ...]:
@@ -131,23 +154,23 @@ def read_by(fill: Fill) -> tuple[str, ...]:
     return tuple(sorted({column for name, column in fill.row.items() if name in words or name.lower() in words}))
 
 
-def _when_read(fill: Fill) -> str:
-    """What was not touched stays as it was written: a fill runs for new rows and where something it reads changed."""
-    changed = [f"NEW.{quoted(each)} IS DISTINCT FROM OLD.{quoted(each)}" for each in read_by(fill)]
-    # OLD is not there on INSERT: the two conditions must not share one expression
-    again = f"ELSIF {' OR '.join(changed)} THEN {_assign(fill, 'NEW')}" if changed else ""
-    return f"IF _hitless_first THEN {_assign(fill, 'NEW')} {again} END IF;"
+def touching(sync: Sync, group: list[Fill]) -> tuple[str, ...]:
+    """Return the columns whose change concerns a group; a generated one counts as those that it follows from."""
+    names = {fill.column for fill in group} | {each for fill in group for each in read_by(fill)}
+    for each in tuple(names & sync.computed.keys()):
+        names = (names - {each}) | (words_of(sync.computed[each]) & _columns(group))
+    return tuple(sorted(names))
 
 
-def _assign(fill: Fill, source: str) -> str:
-    return f"NEW.{quoted(fill.column)} := {value(fill, source)};"
+def _columns(group: list[Fill]) -> frozenset[str]:
+    return frozenset(column for fill in group for column in fill.row.values())
 
 
-def value(fill: Fill, source: str) -> str:
+def value(sync: Sync, fill: Fill, source: str) -> str:
     """Write the value of a fill over a row (`source`: NEW, OLD, or an alias of the base table)."""
     words = words_of(fill.expression)
     names = [
-        f"{source}.{quoted(column)} AS {quoted(name)}"
+        f"{_read(sync, column, source)} AS {quoted(name)}"
         for name, column in fill.row.items()
         if name in words or name.lower() in words
     ]
@@ -155,51 +178,74 @@ def value(fill: Fill, source: str) -> str:
     return f"(SELECT ({fill.expression}) FROM {row})"
 
 
+def _read(sync: Sync, column: str, source: str) -> str:
+    """A generated column is not there yet while triggers run: what it follows from is."""
+    if column not in sync.computed:
+        return f"{source}.{quoted(column)}"
+    words = words_of(sync.computed[column])
+    known = sorted({each for fill in sync.fills for each in fill.row.values() if each in words})
+    inner = ", ".join(f"{source}.{quoted(each)} AS {quoted(each)}" for each in known) or "NULL"
+    return f"(SELECT ({sync.computed[column]}) FROM (SELECT {inner}) AS _hl_computed)"
+
+
 def backfill(sync: Sync) -> str:
     """Write the UPDATE of one batch, without the bounds; rows that a trigger saw are left alone."""
-    sets = [f"{quoted(fill.column)} = {_direct(fill)}" for fill in sync.ups]
-    return (
-        f"UPDATE {quoted(sync.table)} AS _hl SET {', '.join(sets)}, {quoted(MARK)} = true WHERE {quoted(MARK)} IS NULL"
-    )
+    sets = [f"{quoted(fill.column)} = {direct(sync, fill)}" for fill in sync.ups]
+    return f"UPDATE {quoted(sync.table)} AS _hl SET {', '.join(sets)}, {quoted(MARK)} = 0 WHERE {quoted(MARK)} IS NULL"
 
 
-def _direct(fill: Fill) -> str:
+def direct(sync: Sync, fill: Fill) -> str:
     """Write the value in place where no name differs and no subquery could catch one: it is what makes it fast."""
     words = words_of(fill.expression)
     plain = all(name == column for name, column in fill.row.items() if name in words or name.lower() in words)
-    nested = {"select", "SELECT", fill.alias} & words
-    return f"({fill.expression})" if plain and not nested else value(fill, "_hl")
+    nested = {"select", "SELECT", fill.alias, "_hl", sync.table} & words
+    return f"({fill.expression})" if plain and not nested else value(sync, fill, "_hl")
 
 
 def out_of_step(sync: Sync) -> str:
-    """Write the condition of rows that differ: neither side follows from the other."""
-    parts = [f"{quoted(MARK)} IS NOT TRUE"] if sync.ups else []
-    for group in _groups(sync):
-        ups = [fill for fill in group if fill.upward]
-        downs = [fill for fill in group if not fill.upward]
-        if ups and downs:  # with one side only there is nothing that the other would have to equal
-            parts.append(f"NOT (({_equal(ups)}) OR ({_equal(downs)}) OR ({_moving(ups)}))")
+    """Write the condition of rows that differ: in some group, the side written last does not map to the other."""
+    parts = [f"{quoted(MARK)} IS NULL"] if sync.ups else []
+    for number, group in enumerate(groups(sync)):
+        for upward in (True, False):
+            fills = [each for each in group if each.upward is upward and not moving(each)]
+            if fills:
+                parts.append(f"({_side(number)} = {0 if upward else 1} AND NOT ({_equal(sync, fills)}))")
     return " OR ".join(parts) or "false"
 
 
-def _equal(fills: list[Fill]) -> str:
-    return " AND ".join(f"{quoted(fill.column)} IS NOT DISTINCT FROM {value(fill, '_hl')}" for fill in fills)
+def _side(number: int) -> str:
+    return f"(coalesce({quoted(MARK)}, 0) >> {2 * number} & 3)"
 
 
-def _moving(fills: list[Fill]) -> str:
-    """An expression that gives another value each time (random, now) cannot be compared."""
-    return " OR ".join(f"{value(fill, '_hl')} IS DISTINCT FROM {value(fill, '_hl')}" for fill in fills)
+def moving(fill: Fill) -> bool:
+    """Tell whether an expression gives another value each time: such a one cannot be compared."""
+    return bool({each.lower() for each in words_of(fill.expression)} & _MOVING)
 
 
-def _groups(sync: Sync) -> list[list[Fill]]:
-    """Put together what is linked: a fill, and those whose columns it reads."""
-    groups: list[list[Fill]] = []
-    for fill in sync.fills:
-        linked = [group for group in groups if any(_linked(fill, other) for other in group)]
-        groups = [group for group in groups if group not in linked]
-        groups.append([each for group in linked for each in group] + [fill])
-    return groups
+def _equal(sync: Sync, fills: list[Fill]) -> str:
+    return " AND ".join(f"_hl.{quoted(fill.column)} IS NOT DISTINCT FROM {direct(sync, fill)}" for fill in fills)
 
 
-def _linked(one: Fill, other: Fill) -> bool:
-    return one.column in read_by(other) or other.column in read_by(one)
+def both_values(sync: Sync) -> str:
+    """Write what is shown of a row that differs: each column that a fill writes, and what it should be."""
+    parts = []
+    for number, group in enumerate(groups(sync)):
+        for fill in group:
+            if not moving(fill):
+                wanted = f"{_side(number)} = {0 if fill.upward else 1}"
+                should = value(sync, fill, "_hl")
+                parts.append(
+                    f"CASE WHEN {wanted} AND _hl.{quoted(fill.column)} IS DISTINCT FROM {should} THEN "
+                    f"format('%s is %L, should be %L', {_text(fill.column)}, _hl.{quoted(fill.column)}::text, "
+                    f"{should}::text) END"
+                )
+    return f"concat_ws('; ', {', '.join(parts) or 'NULL'})"
+
+
+def _text(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
+
+
+def function_name(schema: str, table: str, which: str) -> str:
+    """Name a trigger function of a table, in the schema `hitless`; `schema` is that of the new version's views."""
+    return f"hitless.{quoted(fitted(f'{which}_{schema}_{table}'))}"

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from hitless.database import phases
+from hitless.database import verifying
 from hitless.database.driver import DatabaseDriver, baseline, drift, history, sessions
 from hitless.database.migration import Migration
 from hitless.database.postgres import Target
@@ -207,4 +207,4 @@ async def test_who_holds_a_lock_is_named_before_anybody_waits(people: str, monke
         found = await target.change("0002_change")
         assert found is not None
         assert found.compiled is not None
-        assert await phases.differing(target, found.compiled) == {}
+        assert await verifying.differing(target, found.compiled) == []

@@ -1,0 +1,273 @@
+"""Backfill in batches sized by time, each with its checkpoint in its own transaction; then indexes and constraints."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from hitless.database import mirror
+from hitless.database.compiled import Compiled
+from hitless.database.names import MARK, fitted, literal, quoted
+from hitless.database.pieces import Build, Shadow
+from hitless.database.postgres import Target
+from hitless.database.queries import BLOCKERS, LEAVES, SIZES
+from hitless.database.ranges import Bound, bound_query, within
+from hitless.database.sync import Sync, backfill, groups
+from hitless.kit.errors import HitlessError
+from hitless.plan.ports import StepFailed
+
+TARGET_S = 0.05  # of one batch
+BATCH_MIN, BATCH_MAX, BATCH_FIRST = 1, 20_000, 1_000  # rows
+LOCK_TRY_MS = 100  # then a batch gives way, long before PostgreSQL would look for a deadlock and choose the application
+STILL_S = 600.0  # without one batch done: whoever holds rows is named and the step fails
+NOTE_EVERY_S = 5.0
+VACUUM_FROM_BYTES = 1_000_000_000
+VACUUM_SHARE = 0.2  # of the rows, since the last time: what was left behind is used again
+
+Throttle = Callable[[], Awaitable[None]]  # returns when the next batch may run
+Progress = Callable[[dict[str, object]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """How one table is filled."""
+
+    table: str  # that is walked, and under which the checkpoint stands
+    key: tuple[str, ...]
+    sync: Sync | None = None
+    shadow: Shadow | None = None
+
+    def batch(self, last: Bound, bound: Bound) -> str:
+        """Write the statement that fills a range."""
+        if self.shadow is not None:
+            return mirror.copy(self.shadow, last, bound)
+        assert self.sync is not None
+        return f"{backfill(self.sync)} AND {within(self.key, last, bound)}"
+
+
+async def fill(target: Target, compiled: Compiled, throttle: Throttle, progress: Progress) -> None:
+    """Backfill all tables, build indexes, check constraints. A kill costs at most the batch that was running."""
+    work = [_Work(table=each.table, key=each.key, sync=each) for each in compiled.syncs if each.ups]
+    work += [_Work(table=each.old, key=mirror.walked(each), shadow=each) for each in compiled.shadows]
+    for each in work:
+        await _Filling(target, compiled, each, throttle, progress).run()
+    for build in compiled.builds:
+        await build_index(target, build)
+    for statement in compiled.late:
+
+        async def add(sql: str = statement) -> None:
+            await target.run(sql)
+
+        await target.politely(compiled.tables, add)
+    await target.run(*compiled.validate)
+    await target.set_state(compiled.version, "backfilled")
+
+
+class _Filling:
+    """The filling of one table."""
+
+    def __init__(self, target: Target, compiled: Compiled, work: _Work, throttle: Throttle, progress: Progress) -> None:
+        self._target, self._compiled, self._work = target, compiled, work
+        self._throttle, self._progress = throttle, progress
+        self._size = BATCH_FIRST
+        self._total = self._bytes = 0.0
+        self._since_vacuum = 0
+        self._began = self._noted = self._moved = time.monotonic()
+        self._first_rows: int | None = None
+
+    async def run(self) -> None:
+        """Fill until the end is reached."""
+        if not self._work.key:
+            raise StepFailed(
+                "no-key",
+                f"table {self._work.table} has no primary key: its rows cannot be told apart",
+                "give it a primary key first (create_constraint of type primary_key)",
+            )
+        await self._prepare()
+        while True:
+            await self._throttle()
+            began = time.monotonic()
+            try:
+                async with self._target.transaction():
+                    done, rows = await self._batch()
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                await self._gave_way()
+                continue
+            except (psycopg.errors.DataError, psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
+                await self._smaller(error)
+                continue
+            self._moved = time.monotonic()
+            await self._note(rows, done=done)
+            if done:
+                return
+            self._adapt(time.monotonic() - began)
+            await self._vacuum()
+
+    async def _prepare(self) -> None:
+        await self._target.rows(
+            "INSERT INTO hitless.checkpoint (version, base) VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING 1",
+            self._compiled.version,
+            self._work.table,
+        )
+        sizes = await self._target.rows(SIZES, [self._work.table])
+        self._total, self._bytes = (sizes[0]["rows"], sizes[0]["heap_bytes"]) if sizes else (0.0, 0.0)
+
+    def _adapt(self, took_s: float) -> None:
+        factor = min(2.0, max(0.5, TARGET_S / max(took_s, 0.001)))
+        self._size = max(BATCH_MIN, min(BATCH_MAX, int(self._size * factor) + 1))
+
+    async def _batch(self) -> tuple[bool, int]:
+        """Fill one batch and move the checkpoint, in the caller's transaction."""
+        target, table = self._target, self._work.table
+        await target.run("SET LOCAL hitless.sync = 'off'", f"SET LOCAL lock_timeout = {LOCK_TRY_MS}", *self._settings())
+        at = await self._checkpoint()
+        found = [] if at["done"] else await target.rows(bound_query(table, self._work.key, at["last"], self._size))
+        if not found:
+            if not at["done"]:
+                await self._finished()
+            return True, at["rows"]
+        bound, rows = list(found[0]["bound"]), int(found[0]["rows"])
+        await target.run(self._work.batch(at["last"], bound))
+        await self._move(bound, rows)
+        self._since_vacuum += rows
+        self._first_rows = at["rows"] if self._first_rows is None else self._first_rows
+        return False, at["rows"] + rows
+
+    def _settings(self) -> tuple[str, ...]:
+        pins = self._compiled.pins.items()
+        return tuple(f"SET LOCAL {quoted(name)} = {literal(each)}" for name, each in pins if name != "search_path")
+
+    async def _checkpoint(self) -> dict[str, Any]:
+        (at,) = await self._target.rows(
+            "SELECT last, rows, done FROM hitless.checkpoint "
+            "WHERE space = current_schema() AND version = %s AND base = %s FOR UPDATE",
+            self._compiled.version,
+            self._work.table,
+        )
+        return at
+
+    async def _move(self, bound: list[str], rows: int) -> None:
+        await self._target.rows(
+            "UPDATE hitless.checkpoint SET last = %s, rows = rows + %s "
+            "WHERE space = current_schema() AND version = %s AND base = %s RETURNING 1",
+            bound,
+            rows,
+            self._compiled.version,
+            self._work.table,
+        )
+
+    async def _finished(self) -> None:
+        await self._target.rows(
+            "UPDATE hitless.checkpoint SET done = true "
+            "WHERE space = current_schema() AND version = %s AND base = %s RETURNING 1",
+            self._compiled.version,
+            self._work.table,
+        )
+        new = self._work.shadow.new if self._work.shadow else self._work.table
+        await self._target.run(f"ANALYZE {quoted(new)}")  # queries on the new columns are planned from it
+
+    async def _gave_way(self) -> None:
+        """Somebody holds a row of this batch: take a smaller one, and name who it is if that does not end."""
+        self._size = max(BATCH_MIN, self._size // 2)
+        if time.monotonic() - self._moved > STILL_S:
+            held = await self._target.rows(BLOCKERS, 1.0, [self._work.table])
+            who = f"session {held[0]['pid']} since {held[0]['age_s']:.0f} s: {held[0]['query']}" if held else "somebody"
+            raise StepFailed(
+                "blocked", f"no batch of {self._work.table} in {STILL_S:g} s: {who} holds rows", "end that transaction"
+            )
+
+    async def _smaller(self, error: psycopg.Error) -> None:
+        """A row cannot be mapped: find which, then record it where the migration allows that."""
+        if self._size > 1:
+            self._size = max(1, self._size // 4)
+            return
+        fills = self._work.sync.ups if self._work.sync else self._work.shadow.ups if self._work.shadow else ()
+        said = f"{error.sqlstate}: {error.diag.message_primary or error}"
+        async with self._target.transaction():
+            at = await self._checkpoint()
+            found = await self._target.rows(bound_query(self._work.table, self._work.key, at["last"], 1))
+            key = list(found[0]["bound"]) if found else []
+            if not fills or any(each.unmappable != "record" for each in fills):
+                raise StepFailed(
+                    "unmappable",
+                    f"{self._work.table} {'/'.join(key)} does not fit the new version: {said}",
+                    "correct the row or `up`, or give the operation on_unmappable: record",
+                )
+            await self._record(key, said)
+            await self._move(key, 1)
+
+    async def _record(self, key: list[str], said: str) -> None:
+        await self._target.rows(
+            "INSERT INTO hitless.unmappable (version, base, key, side, why) VALUES (%s, %s, %s, 'old', %s) "
+            "ON CONFLICT DO NOTHING RETURNING 1",
+            self._compiled.version,
+            self._work.table,
+            key,
+            said,
+        )
+        if self._work.sync is not None:
+            lost = sum(2 << (2 * number) for number in range(len(groups(self._work.sync))))
+            await self._target.run(
+                "SET LOCAL hitless.sync = 'off'",
+                f"UPDATE {quoted(self._work.table)} SET {quoted(MARK)} = {lost} "  # noqa: S608
+                f"WHERE {quoted(MARK)} IS NULL AND {within(self._work.key, None, key)} "
+                f"AND NOT {within(self._work.key, None, key).replace('<=', '<')}",
+            )
+
+    async def _note(self, rows: int, *, done: bool) -> None:
+        now = time.monotonic()
+        if not done and now - self._noted < NOTE_EVERY_S:
+            return
+        self._noted = now
+        moved = rows - (self._first_rows or 0)
+        rate = moved / max(now - self._began, 0.001)
+        left_s = max(self._total - rows, 0.0) / rate if rate > 0 and not done else 0.0
+        remark: dict[str, object] = {"table": self._work.table, "rows": rows}
+        await self._progress({**remark, "rows_s": round(rate), "left_s": round(left_s, 1)})
+
+    async def _vacuum(self) -> None:
+        """Let the space of replaced rows be used again before the table has doubled; small tables need none."""
+        large = self._work.sync is not None and self._bytes > VACUUM_FROM_BYTES
+        if large and self._since_vacuum > VACUUM_SHARE * self._total:
+            self._since_vacuum = 0
+            await self._target.run(f"VACUUM (INDEX_CLEANUP auto, TRUNCATE off) {quoted(self._work.table)}")
+
+
+async def build_index(target: Target, build: Build) -> None:
+    """Build an index beside running writes; what a kill left invalid is built anew."""
+    if not build.partitioned:
+        await _built(target, build.name, build.sql)
+        return
+    parent = build.sql.replace(" CONCURRENTLY ", " ", 1).replace(" ON ", " ON ONLY ", 1)
+    if not await target.rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", quoted(build.name)):
+        await target.run(parent)
+    for name, leaf in (await leaf_indexes(target, build.table, build.name)).items():
+        sql = build.sql.replace(quoted(build.name), quoted(name), 1).replace(quoted(build.table), leaf, 1)
+        await _built(target, name, sql)
+        await target.run(f"ALTER INDEX {quoted(build.name)} ATTACH PARTITION {quoted(name)}")
+
+
+async def leaf_indexes(target: Target, table: str, index: str) -> dict[str, str]:
+    """Return the indexes that the partitions of a table get for one of its own: name -> partition."""
+    rows = await target.rows(LEAVES, quoted(table))
+    return {fitted(f"{index}_{row['leaf']}"): row["name"] for row in rows}
+
+
+async def _built(target: Target, name: str, sql: str) -> None:
+    valid = await target.rows(
+        "SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass(%s)", quoted(name)
+    )
+    if valid and not valid[0]["valid"]:
+        await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(name)}")
+    if not (valid and valid[0]["valid"]):
+        try:
+            await target.run(sql)
+        except psycopg.errors.UniqueViolation as error:
+            await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(name)}")
+            raise StepFailed(
+                "not-unique", f"{name}: {error.diag.message_detail or error}", "correct these rows, then apply again"
+            ) from None
+        except psycopg.errors.LockNotAvailable as error:
+            raise HitlessError("blocked", str(error), "apply again") from None

@@ -1,0 +1,226 @@
+"""The triggers that keep a shadow table and the old one in step, row by row, in both directions. Pure."""
+
+# ruff: noqa: S608  every name that is put in is quoted; expressions are the user's own SQL
+
+from collections.abc import Mapping
+
+from hitless.database.mirror import (
+    columns_of,
+    concerning,
+    folded,
+    groups,
+    key_text,
+    mapped,
+    new_link,
+    old_link,
+    same,
+    split_of,
+)
+from hitless.database.names import AFTER, FIRST, MARK, literal, quoted
+from hitless.database.pieces import Fill, Shadow
+from hitless.database.sync import function_name
+from hitless.database.triggers import forget, list_row, on, options, permitted
+
+_CAUGHT = "EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN"
+WITHIN = "hitless.within"  # the table whose other side is being written: its own triggers rest, all others do not
+
+
+def install(shadow: Shadow, version: str, schema: str, pins: Mapping[str, str]) -> tuple[str, ...]:
+    """Write the statements that put the triggers in place; `schema` is that of the new version's views."""
+    guarded = {**pins, WITHIN: shadow.old}
+    bodies = {
+        "mark": (_marking(shadow), pins),
+        "up": (_following(shadow, version, upward=True), guarded),
+        "down": (_following(shadow, version, upward=False), guarded),
+        "up_truncate": (_emptied(shadow.new), guarded),
+        "down_truncate": (_emptied(shadow.old), guarded),
+    }
+    names = {which: function_name(schema, shadow.old, which) for which in bodies}
+    statements = [
+        f"CREATE FUNCTION {names[which]}() RETURNS trigger {options(pinned)} AS {literal(body)}"
+        for which, (body, pinned) in bodies.items()
+    ]
+    when = f"WHEN ({on()} AND current_setting('{WITHIN}', true) IS DISTINCT FROM {literal(shadow.old)})"
+    old, new = quoted(shadow.old), quoted(shadow.new)
+    first, after, emptied = quoted(FIRST), quoted(AFTER), quoted(f"{AFTER}_truncate")
+    before = f"BEFORE INSERT OR UPDATE ON {new} FOR EACH ROW"
+    row = "AFTER INSERT OR UPDATE OR DELETE ON"
+    statements += [
+        f"CREATE TRIGGER {first} {before} {when} EXECUTE FUNCTION {names['mark']}()",
+        f"CREATE TRIGGER {after} {row} {old} FOR EACH ROW {when} EXECUTE FUNCTION {names['up']}()",
+        f"CREATE TRIGGER {after} {row} {new} FOR EACH ROW {when} EXECUTE FUNCTION {names['down']}()",
+        f"CREATE TRIGGER {emptied} AFTER TRUNCATE ON {old} {when} EXECUTE FUNCTION {names['up_truncate']}()",
+        f"CREATE TRIGGER {emptied} AFTER TRUNCATE ON {new} {when} EXECUTE FUNCTION {names['down_truncate']}()",
+    ]
+    return tuple(statements)
+
+
+def remove(shadow: Shadow, schema: str) -> tuple[str, ...]:
+    """Write the statements that take the triggers away."""
+    tables = ((shadow.old, (AFTER, f"{AFTER}_truncate")), (shadow.new, (FIRST, AFTER, f"{AFTER}_truncate")))
+    gone = [f"DROP TRIGGER IF EXISTS {quoted(each)} ON {quoted(table)}" for table, names in tables for each in names]
+    which = ("mark", "up", "down", "up_truncate", "down_truncate")
+    return (*gone, *(f"DROP FUNCTION IF EXISTS {function_name(schema, shadow.old, each)}()" for each in which))
+
+
+def _emptied(table: str) -> str:
+    return f"BEGIN TRUNCATE {quoted(table)}; RETURN NULL; END"
+
+
+def _changed(columns: tuple[str, ...]) -> str:
+    return " OR ".join(f"NEW.{quoted(each)} IS DISTINCT FROM OLD.{quoted(each)}" for each in columns) or "false"
+
+
+def _marking(shadow: Shadow) -> str:
+    """Note in the row that the new side wrote it last; `split` and `merge` are compared without."""
+    mark = f"NEW.{quoted(MARK)}"
+    numbered = list(enumerate(groups(shadow))) if shadow.shape == "one" else []
+    everything = sum(1 << (2 * number) for number, _ in numbered)
+    lines = [f"IF TG_OP = 'INSERT' THEN {mark} := {everything}; ELSE"]
+    lines += [
+        f"IF {_changed(concerning(group, old=False))} THEN {mark} := {mark} | {1 << (2 * number)}; END IF;"
+        for number, group in numbered
+    ]
+    return "\n".join(["BEGIN", *lines, "END IF;", "RETURN NEW;", "END"])
+
+
+def _following(shadow: Shadow, version: str, *, upward: bool) -> str:
+    if shadow.shape == "one":
+        return _one(shadow, version, upward=upward)
+    fans = (shadow.shape == "split") is upward
+    return _fan(shadow, version, upward=upward) if fans else _fold(shadow, version, upward=upward)
+
+
+def _sides(shadow: Shadow, *, upward: bool) -> tuple[tuple[Fill, ...], str, str, tuple[str, ...], tuple[str, ...]]:
+    """Return mappings, the table that is written, that which was, and the linking columns of both (target, source)."""
+    if upward:
+        return shadow.ups, shadow.new, shadow.old, new_link(shadow), old_link(shadow)
+    return shadow.downs, shadow.old, shadow.new, old_link(shadow), new_link(shadow)
+
+
+def _linked(target: tuple[str, ...], source: tuple[str, ...], alias: str, row: str) -> str:
+    return same((f"{alias}.{quoted(one)}", f"{row}.{quoted(other)}") for one, other in zip(target, source, strict=True))
+
+
+def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
+    fills, target, _, link, source = _sides(shadow, upward=upward)
+    into = f"INSERT INTO {quoted(target)} ({columns_of(fills)}{f', {quoted(MARK)}' if upward else ''})"
+    query = f"SELECT _hl_u.*{', 0' if upward else ''} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
+    numbered = list(enumerate(groups(shadow)))
+    sets = []
+    for _, group in numbered:
+        condition = _changed(concerning(group, old=upward))
+        sets += [
+            f"{quoted(each.column)} = CASE WHEN {condition} THEN _hl_u.{quoted(each.column)} "
+            f"ELSE _hl_t.{quoted(each.column)} END"
+            for each in group
+            if each.upward is upward
+        ]
+    anew = [f"{quoted(each.column)} = excluded.{quoted(each.column)}" for each in fills]
+    if upward:
+        cleared = " | ".join(
+            f"CASE WHEN {_changed(concerning(group, old=True))} THEN {3 << (2 * number)} ELSE 0 END::bigint"
+            for number, group in numbered
+        )
+        sets.append(f"{quoted(MARK)} = coalesce(_hl_t.{quoted(MARK)}, 0) & ~({cleared or '0'})")
+        anew.append(f"{quoted(MARK)} = 0")
+    names = ", ".join(quoted(each) for each in link)
+    update = f"UPDATE {quoted(target)} AS _hl_t SET {', '.join(sets)} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
+    lines = [
+        f"IF TG_OP = 'INSERT' THEN {into} {query};",
+        f"ELSE {update} WHERE {_linked(link, source, '_hl_t', 'OLD')};",
+        f"IF NOT FOUND THEN {into} {query} ON CONFLICT ({names}) DO UPDATE SET {', '.join(anew)}; END IF;",
+        "END IF;",
+    ]
+    gone = f"DELETE FROM {quoted(target)} AS _hl_t WHERE {_linked(link, source, '_hl_t', 'OLD')};"
+    return _body(shadow, version, fills, lines, gone, source, upward=upward)
+
+
+def _body(
+    shadow: Shadow,
+    version: str,
+    fills: tuple[Fill, ...],
+    lines: list[str],
+    gone: str,
+    source: tuple[str, ...],
+    *,
+    upward: bool,
+) -> str:
+    """Put a function together: what cannot be mapped is listed by its key, or refused."""
+    forgotten = forget(version, shadow.old, key_text(source, "OLD"))
+    listing = list_row(version, shadow.old, key_text(source, "NEW"), "false" if upward else "true")
+    return "\n".join(
+        [
+            "#variable_conflict use_column",
+            "BEGIN",
+            "IF TG_OP <> 'INSERT' THEN",
+            forgotten,
+            "END IF;",
+            f"IF TG_OP = 'DELETE' THEN {gone} RETURN NULL; END IF;",
+            "BEGIN",
+            *lines,
+            _CAUGHT,
+            f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
+            "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
+            listing,
+            "END;",
+            "RETURN NULL;",
+            "END",
+        ]
+    )
+
+
+def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
+    """One row was written, several follow: what its mapping no longer gives goes, what it gives is renewed."""
+    fills, target, _, link, source = _sides(shadow, upward=upward)
+    split_by = split_of(shadow, upward=upward)
+    key = shadow.new_key if upward else shadow.key
+    mine = _linked(link, source, "_hl_t", "OLD")
+    query = mapped(fills, "NEW", split_by)
+    if split_by is None:  # a merge whose new rows do not say how they come apart: all old rows take them over
+        sets = ", ".join(f"{quoted(each.column)} = _hl_u.{quoted(each.column)}" for each in fills)
+        lines = [
+            "IF TG_OP = 'UPDATE' THEN",
+            f"UPDATE {quoted(target)} AS _hl_t SET {sets} FROM ({query}) AS _hl_u WHERE {mine};",
+            "END IF;",
+            "IF TG_OP = 'INSERT' OR NOT FOUND THEN",
+            f"INSERT INTO {quoted(target)} ({columns_of(fills)}) {query};",
+            "END IF;",
+        ]
+    else:
+        columns = ", ".join(quoted(each) for each in key)
+        keep = f"({columns}) NOT IN (SELECT {columns} FROM ({query}) AS _hl_u)"
+        sets = ", ".join(f"{quoted(each.column)} = excluded.{quoted(each.column)}" for each in fills)
+        lines = [
+            f"IF TG_OP = 'UPDATE' THEN DELETE FROM {quoted(target)} AS _hl_t WHERE {mine} AND {keep}; END IF;",
+            f"INSERT INTO {quoted(target)} ({columns_of(fills)}) {query} ON CONFLICT ({columns}) DO UPDATE SET {sets};",
+        ]
+    changed = _changed(tuple(sorted({each for group in groups(shadow) for each in concerning(group, old=upward)})))
+    lines = [f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN RETURN NULL; END IF; END IF;", *lines]
+    return _body(
+        shadow, version, fills, lines, f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine};", source, upward=upward
+    )
+
+
+def _fold(shadow: Shadow, version: str, *, upward: bool) -> str:
+    """One of several rows was written: the one that they make is computed again, from what is there once it is held."""
+    fills, target, table, link, source = _sides(shadow, upward=upward)
+
+    def again(row: str) -> list[str]:
+        mine = _linked(link, source, "_hl_t", row)
+        rows = _linked(source, source, "_hl_s", row)
+        query = folded(fills, table, rows, source)
+        names = ", ".join(quoted(each) for each in link)
+        sets = ", ".join(f"{quoted(each.column)} = _hl_u.{quoted(each.column)}" for each in fills)
+        there = f"EXISTS (SELECT 1 FROM {quoted(table)} AS _hl_s WHERE {rows})"
+        return [
+            f"INSERT INTO {quoted(target)} ({columns_of(fills)}) {query} ON CONFLICT ({names}) DO NOTHING;",
+            f"PERFORM 1 FROM {quoted(target)} AS _hl_t WHERE {mine} FOR UPDATE;",
+            f"UPDATE {quoted(target)} AS _hl_t SET {sets} FROM ({query}) AS _hl_u WHERE {mine};",
+            f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine} AND NOT {there};",
+        ]
+
+    moved = _changed(source)
+    lines = [f"IF TG_OP = 'UPDATE' THEN IF {moved} THEN", *again("OLD"), "END IF; END IF;", *again("NEW")]
+    gone = " ".join(again("OLD"))
+    return _body(shadow, version, fills, lines, gone, source, upward=upward)

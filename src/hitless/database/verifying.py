@@ -1,0 +1,132 @@
+"""Verification of every row by ranges of the key; whole before the switch and before contract, rolling in between."""
+
+import time
+from dataclasses import dataclass
+
+from hitless.database import comparing, mirror
+from hitless.database.compiled import Compiled
+from hitless.database.mirror import key_text
+from hitless.database.names import quoted
+from hitless.database.pieces import Shadow
+from hitless.database.postgres import Target
+from hitless.database.ranges import Bound, bound_query, within
+from hitless.database.sync import Sync, both_values, out_of_step
+from hitless.plan.ports import StepFailed
+
+RANGE_ROWS = 50_000  # of one range
+LISTED = 20  # rows that differ, by key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A row whose sides do not follow from each other."""
+
+    table: str
+    key: tuple[str, ...]  # as texts
+    said: str  # each column that differs: what it is and what it should be
+
+
+Part = Sync | Shadow
+
+
+def parts(compiled: Compiled) -> list[Part]:
+    """Return what is compared: tables that hold both sides, and pairs of tables."""
+    return [*(each for each in compiled.syncs if out_of_step(each) != "false"), *compiled.shadows]
+
+
+async def verify(target: Target, compiled: Compiled) -> None:
+    """Compare every row. Raises StepFailed `rows-differ` with keys and both values."""
+    if differences := await differing(target, compiled):
+        table = differences[0].table
+        keys = ", ".join("/".join(each.key) for each in differences if each.table == table)
+        first = f"{'/'.join(differences[0].key)}: {differences[0].said}"
+        raise StepFailed(
+            "rows-differ", f"both sides of {table} differ at key {keys}\n{first}", "look at `up` and `down`"
+        )
+    await target.set_state(compiled.version, "verified")
+
+
+async def differing(target: Target, compiled: Compiled) -> list[Difference]:
+    """Compare both sides of every row by key ranges; returns up to 20 differences for each table."""
+    found: list[Difference] = []
+    await _pin(target, compiled)
+    for part in parts(compiled):
+        mine: list[Difference] = []
+        last: Bound = None
+        while len(mine) < LISTED:
+            bound = await _next(target, part, last)
+            mine += await _range(target, compiled.version, part, last, bound)
+            if bound is None:
+                break
+            last = bound
+        found += mine[:LISTED]
+    return found
+
+
+async def roll(target: Target, compiled: Compiled, budget_s: float) -> list[Difference]:
+    """Compare some more ranges, from where the last call stopped; after the last one it begins anew.
+
+    Called now and then from the switch to contract: in time every row is compared again and again.
+    """
+    found: list[Difference] = []
+    until = time.monotonic() + budget_s
+    await _pin(target, compiled)
+    for part in parts(compiled):
+        mark = f"verify {_table(part)}"
+        at = await target.rows(
+            "SELECT last FROM hitless.checkpoint WHERE space = current_schema() AND version = %s AND base = %s",
+            compiled.version,
+            mark,
+        )
+        last: Bound = at[0]["last"] if at else None
+        while True:
+            bound = await _next(target, part, last)
+            found += await _range(target, compiled.version, part, last, bound)
+            last = bound
+            if bound is None or time.monotonic() > until:
+                break
+        await target.rows(
+            "INSERT INTO hitless.checkpoint (version, base, last) VALUES (%s, %s, %s) "
+            "ON CONFLICT (space, version, base) DO UPDATE SET last = excluded.last RETURNING 1",
+            compiled.version,
+            mark,
+            last,
+        )
+    return found[:LISTED]
+
+
+async def _pin(target: Target, compiled: Compiled) -> None:
+    for name, each in compiled.pins.items():
+        if name != "search_path":
+            await target.rows("SELECT set_config(%s, %s, false)", name, each)
+
+
+def _table(part: Part) -> str:
+    return part.table if isinstance(part, Sync) else part.old
+
+
+async def _next(target: Target, part: Part, last: Bound) -> Bound:
+    key = part.key if isinstance(part, Sync) else mirror.walked(part)
+    if not key:
+        raise StepFailed("no-key", f"table {_table(part)} has no primary key", "give it a primary key first")
+    found = await target.rows(bound_query(_table(part), key, last, RANGE_ROWS))
+    return list(found[0]["bound"]) if found else None
+
+
+async def _range(target: Target, version: str, part: Part, last: Bound, bound: Bound) -> list[Difference]:
+    """Compare one range; None as bound: all that lies behind `last`."""
+    if isinstance(part, Sync):
+        if last is None and bound is None:
+            return []  # no row
+        sql = (
+            f"SELECT {key_text(part.key, '_hl')} AS key, {both_values(part)} AS said "  # noqa: S608
+            f"FROM {quoted(part.table)} AS _hl WHERE {within(part.key, last, bound)} AND ({out_of_step(part)}) "
+            f"LIMIT {LISTED:d}"
+        )
+        rows = await target.rows(sql)
+    else:
+        (hashes,) = await target.rows(comparing.hashes(part, last, bound))
+        if hashes["old_rows"] == hashes["new_rows"] and hashes["old_hash"] == hashes["new_hash"]:
+            return []
+        rows = await target.rows(comparing.differences(part, version, last, bound, LISTED))
+    return [Difference(table=_table(part), key=tuple(row["key"]), said=row["said"]) for row in rows]
