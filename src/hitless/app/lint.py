@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hitless.database.findings import Finding
-from hitless.database.migration import Migration, RawSql
+from hitless.database.migration import Migration
+from hitless.database.operations import RawSql
 
 LINT_S = 5.0
 # What is a matter of taste, or looked after by how hitless runs statements: short tries for locks, own transactions.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from psycopg import Rollback
 from psycopg.errors import Diagnostic
 
-from hitless.database import phases
+from hitless.database import expanding, filling, phases, verifying
 from hitless.database.clone import Snapshot, snapshot
 from hitless.database.compiled import Compiled
 from hitless.database.findings import STRONG, Finding, Rehearsed, Seen, judged, left_behind, locks
@@ -133,13 +133,13 @@ async def _up_and_down(target: RehearsalTarget, script: Script) -> Sequence[Find
     before = await snapshot(target)
     shapes: list[Snapshot] = []
     async with target.transaction():
-        await phases.expand(target, script.version, script.migrations)
+        await expanding.expand(target, script.version, script.migrations)
         shapes.append(await snapshot(target))
         await phases.withdraw(target, script.version)
         shapes.append(await snapshot(target))
         raise Rollback
     target.seen.clear()
-    await phases.expand(target, script.version, script.migrations)
+    await expanding.expand(target, script.version, script.migrations)
     again = await snapshot(target)
     return [*left_behind("down", before, shapes[1]), *left_behind("up again", shapes[0], again)]
 
@@ -151,13 +151,13 @@ async def _to_the_end(target: RehearsalTarget, script: Script, compiled: Compile
     async def at_once() -> None:
         """Nobody is disturbed by an empty copy."""
 
-    for fill in (fill for sync in compiled.syncs for fill in sync.fills):  # no row of an empty table would try them
-        await target.run(
-            f"EXPLAIN UPDATE {quoted(fill.table)} AS _hl SET {quoted(fill.column)} = {value(fill, '_hl')}"  # noqa: S608
-        )
+    for sync in compiled.syncs:  # no row of an empty table would try them
+        for fill in sync.fills:
+            said = value(sync, fill, "_hl")
+            await target.run(f"EXPLAIN UPDATE {quoted(fill.table)} AS _hl SET {quoted(fill.column)} = {said}")  # noqa: S608
     target.phase = "backfill"
-    await phases.fill(target, compiled, at_once, unheard)
-    await phases.verify(target, compiled)
+    await filling.fill(target, compiled, at_once, unheard)
+    await verifying.verify(target, compiled)
     await target.rewritten()
     found = await fitting(target, compiled, script.queries, moved_as_it_is=script.moved_as_it_is)
     target.phase = "contract"
