@@ -1,11 +1,12 @@
 """All runs of one controller: beginning them, taking them up again after a kill, and what people tell them."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from hitless.engine.executor import Executor
-from hitless.engine.journal import Approved, Fact, Held, Resumed, Run, State, TurnedBack, fold
+from hitless.engine.journal import Approved, Entry, Fact, Held, Resumed, Run, State, TurnedBack, fold
 from hitless.engine.ports import Alarm, CrashPoints, Journal, RunRow
 from hitless.kit.errors import Abandon, InvalidInput, Refused
 from hitless.plan.plan import Kinds, Plan
@@ -30,6 +31,7 @@ class Engine:
         self._alarm, self._clock, self._crash = alarm, clock, crash
         self._abandoned = abandoned
         self._executors: dict[str, Executor] = {}
+        self._writing: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # per run, see Executor
         self._tasks: dict[str, asyncio.Task[State]] = {}
 
     async def recover(self) -> list[str]:
@@ -54,22 +56,17 @@ class Engine:
         return run
 
     async def hold(self, run: str, why: str) -> None:
-        """Let the run wait after the step it is at. Raises Refused if it is not under way."""
-        await self._tell(run, Held(why), "held", allowed=lambda known: known.ended is None)
+        """Let the run wait after the step it is at. Raises Refused if it is not on its way forward."""
+        await self._tell(run, Held(why), lambda known: known.ended is None and known.turned_back is None)
 
     async def resume(self, run: str) -> None:
         """Let a held run go on, or one that got stuck on its way back try again. Raises Refused otherwise."""
-        await self._tell(
-            run,
-            Resumed(),
-            "running",
-            allowed=lambda known: known.held is not None or known.ended == "rollback-incomplete",
-        )
+        await self._tell(run, Resumed(), lambda known: known.held is not None or known.ended == "rollback-incomplete")
 
     async def abort(self, run: str, why: str) -> None:
         """Take a run in flight back. Raises Refused if it is at rest, or past the point of no return."""
         await self._turn_back(
-            run, TurnedBack("aborted", why), allowed=lambda known: known.ended in (None, "rollback-incomplete")
+            run, TurnedBack("aborted", why), lambda known: known.ended in (None, "rollback-incomplete")
         )
 
     async def rollback(self, run: str, why: str) -> None:
@@ -77,7 +74,7 @@ class Engine:
 
         Raises Refused if there is nothing to take back, or it is past the point of no return.
         """
-        await self._turn_back(run, TurnedBack("rolled-back", why), allowed=lambda known: known.ended != "rolled-back")
+        await self._turn_back(run, TurnedBack("rolled-back", why), lambda known: known.ended != "rolled-back")
 
     async def approve(self, run: str, who: str) -> None:
         """Let a run do the steps behind its gate. Raises Refused if it has none left, or is on its way back."""
@@ -85,10 +82,7 @@ class Engine:
         if plan.gate is None:
             raise Refused("nothing-open", f"run {run} has nothing that waits for an approval", f"hitless show {run}")
         await self._tell(
-            run,
-            Approved(who),
-            "running",
-            allowed=lambda known: known.turned_back is None and known.reached < len(plan.steps),
+            run, Approved(who), lambda known: known.turned_back is None and known.reached < len(plan.steps)
         )
 
     async def finished(self, run: str) -> State:
@@ -111,17 +105,20 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _turn_back(self, run: str, fact: TurnedBack, *, allowed: Callable[[Run], bool]) -> None:
+    async def _turn_back(self, run: str, fact: TurnedBack, allowed: Callable[[Run], bool]) -> None:
         plan = await self._plan_of(run)
-        known = fold(await self._journal.entries(run))
-        border = plan.no_way_back
-        if border is not None and known.reached > border:
-            raise Refused(
-                "no-way-back",
-                f"run {run} has done what cannot be undone: {plan.steps[border].describe()}",
-                "go forward: make a change that brings the old shape back",
-            )
-        await self._tell(run, fact, "running", allowed=allowed)
+
+        def may_go_back(known: Run) -> bool:
+            border = plan.no_way_back
+            if border is not None and known.reached > border:
+                raise Refused(
+                    "no-way-back",
+                    f"run {run} has done what cannot be undone: {plan.steps[border].describe()}",
+                    "go forward: make a change that brings the old shape back",
+                )
+            return allowed(known)
+
+        await self._tell(run, fact, may_go_back)
 
     async def _plan_of(self, run: str) -> Plan:
         row = await self._journal.find(run)
@@ -129,14 +126,16 @@ class Engine:
             raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
         return Plan.from_json(row.plan, self._kinds)
 
-    async def _tell(self, run: str, fact: Fact, state: State, *, allowed: Callable[[Run], bool]) -> None:
+    async def _tell(self, run: str, fact: Fact, allowed: Callable[[Run], bool]) -> None:
+        """Write what somebody wants, if the run still allows it: it does not move while we look and write."""
         row = await self._journal.find(run)
         if row is None:
             raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
-        known = fold(await self._journal.entries(run))
-        if not allowed(known):
-            raise Refused("wrong-state", f"run {run} is {known.state}", f"see: hitless show {run}")
-        await self._journal.append(run, fact, state)
+        async with self._writing[run]:
+            known = fold(await self._journal.entries(run))
+            if not allowed(known):
+                raise Refused("wrong-state", f"run {run} is {_where(known)}", f"see: hitless show {run}")
+            await self._journal.append(run, fact, fold([Entry(0, 0.0, run, fact)], known).state)
         self._take_up(row)
 
     def _take_up(self, row: RunRow) -> None:
@@ -155,6 +154,7 @@ class Engine:
             alarm=self._alarm,
             clock=self._clock,
             crash=self._crash,
+            writing=self._writing[run],
         )
         self._executors[run] = executor
         task = asyncio.get_running_loop().create_task(executor.carry_out(), name=f"run {run}")
@@ -167,3 +167,7 @@ class Engine:
             self._abandoned(error)
             if not isinstance(error, Abandon):
                 task.get_loop().call_exception_handler({"message": "a run failed", "exception": error, "task": task})
+
+
+def _where(run: Run) -> str:
+    return "on its way back" if run.turned_back is not None and run.ended is None else run.state

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from hitless.engine.journal import (
+    NOTHING,
     Ended,
-    Entry,
     Fact,
     Finished,
     Held,
@@ -20,7 +20,7 @@ from hitless.engine.journal import (
     Withheld,
     fold,
 )
-from hitless.engine.machine import Do, Stop, Undo, Wait, next_move
+from hitless.engine.machine import Do, Move, Stop, Undo, Wait, next_move
 from hitless.engine.ports import Alarm, CrashPoints, Journal
 from hitless.kit.errors import Abandon, HitlessError, Refused
 from hitless.plan.plan import Plan
@@ -46,13 +46,16 @@ class Executor:
         alarm: Alarm,
         clock: Clock,
         crash: CrashPoints,
+        writing: asyncio.Lock,
     ) -> None:
+        """`writing` is held by whoever looks at the run and then writes, so that nobody writes in between."""
         self._id, self._plan, self._journal = run, plan, journal
         self._drivers, self._alarm, self._clock, self._crash = drivers, alarm, clock, crash
-        self._entries: list[Entry] = []
-        self._news = asyncio.Event()
+        self._writing = writing
+        self._known, self._after = NOTHING, 0  # what the facts up to this position add up to
+        self._reading = asyncio.Lock()
+        self._news = asyncio.Event()  # cleared only by the loop, before it reads: so no fact is ever overlooked
         self.standing = asyncio.Event()  # held, between two steps
-        self._reading = asyncio.Lock()  # a step notes remarks while the loop reads
 
     def wake(self) -> None:
         """Tell that somebody wrote a fact into the journal: look at it now."""
@@ -61,29 +64,43 @@ class Executor:
     async def carry_out(self) -> State:
         """Go on until the run is at rest. Raises Abandon when another controller has taken over."""
         while True:
-            run = await self._read()
-            match next_move(run, len(self._plan.steps), self._plan.gate):
+            self._news.clear()
+            match await self._decide():
                 case Do(position):
-                    await self._forward(position, run)
+                    await self._forward(position)
                 case Undo(position):
-                    await self._backward(position, run)
+                    await self._backward(position)
                 case Wait():
                     self.standing.set()
                     await self._news.wait()
                     self.standing.clear()
                 case Stop(state):
-                    if run.ended is None:
-                        await self._append(Ended(state), state)
                     return state
 
-    async def _forward(self, position: int, run: Run) -> None:
-        step = self._plan.steps[position]
-        self._crash.reach(position, "before", backward=False)
-        if not (run.in_doubt and run.reached == position + 1):
-            run = await self._append(Started(position))
+    async def _decide(self) -> Move:
+        """Decide what is next and write it down, before anybody can tell the run something else."""
+        async with self._writing:
+            run = await self._read()
+            move = next_move(run, len(self._plan.steps), self._plan.gate)
+            match move:
+                case Do(position):
+                    self._crash.reach(position, "before", backward=False)
+                    if not run.in_doubt:
+                        await self._write(Started(position))
+                case Undo(position):
+                    self._crash.reach(position, "before", backward=True)
+                    if not run.undoing:
+                        await self._write(Undoing(position))
+                case Stop(state) if run.ended is None:
+                    await self._write(Ended(state), state)
+                case _:
+                    pass
+            return move
+
+    async def _forward(self, position: int) -> None:
         self._crash.reach(position, "intent", backward=False)
-        moment = self._moment(position, run.started_at[position], backward=False)
-        failure = await self._until_interrupted(step, moment)
+        moment = self._moment(position, self._known.started_at[position], backward=False)
+        failure = await self._until_interrupted(self._plan.steps[position], moment)
         if isinstance(failure, StepFailed):
             for fact in after_failure(self._plan, position, failure):
                 await self._append(fact)
@@ -92,12 +109,9 @@ class Executor:
             await self._append(Finished(position))
             self._crash.reach(position, "done", backward=False)
 
-    async def _backward(self, position: int, run: Run) -> None:
-        inverse = self._plan.steps[position].inverse()
-        self._crash.reach(position, "before", backward=True)
-        if not run.undoing:
-            await self._append(Undoing(position))
+    async def _backward(self, position: int) -> None:
         self._crash.reach(position, "intent", backward=True)
+        inverse = self._plan.steps[position].inverse()
         if inverse is not None:
             moment = self._moment(position, self._clock.now(), backward=True)
             failure = await self._ensure(inverse, moment, BACKWARD_TRIES)
@@ -114,13 +128,14 @@ class Executor:
         alarm = asyncio.ensure_future(self._alarm.harm(self._plan))
         try:
             while not work.done():
+                self._news.clear()
+                if self._stops(step, await self._read()) and not work.done():
+                    return "interrupted"
                 news = asyncio.ensure_future(self._news.wait())
                 await asyncio.wait({work, alarm, news}, return_when=asyncio.FIRST_COMPLETED)
                 news.cancel()
                 if alarm.done() and not work.done():
                     return alarm.result()
-                if not work.done() and self._stops(step, await self._read()):
-                    return "interrupted"
             return work.result()
         finally:
             await _end(work)
@@ -168,32 +183,38 @@ class Executor:
 
         return Moment(run=self._id, position=position, started_at=started_at, backward=backward, note=note)
 
-    async def _append(self, fact: Fact, state: State | None = None) -> Run:
-        run = await self._read()
-        await self._journal.append(self._id, fact, state or run.state)
-        return await self._read()
+    async def _append(self, fact: Fact, state: State | None = None) -> None:
+        async with self._writing:
+            await self._read()
+            await self._write(fact, state)
+
+    async def _write(self, fact: Fact, state: State | None = None) -> None:
+        await self._journal.append(self._id, fact, state or self._known.state)
+        await self._read()
 
     async def _read(self) -> Run:
         async with self._reading:
-            self._news.clear()
-            after = self._entries[-1].position if self._entries else 0
-            self._entries.extend(await self._journal.entries(self._id, after))
-            return fold(self._entries)
+            entries = await self._journal.entries(self._id, self._after)
+            if entries:
+                self._known, self._after = fold(entries, self._known), entries[-1].position
+            return self._known
 
 
 def after_failure(plan: Plan, position: int, failure: StepFailed) -> tuple[Fact, ...]:
     """Return what follows from a step that failed: behind the gate nothing was done; else as the plan says."""
     code, text, hint = failure.code, failure.text, failure.hint
+    border = plan.no_way_back
+    passed = border is not None and position > border  # something is done already that cannot be undone
     if plan.gate is not None and position >= plan.gate:
-        return (Withheld(plan.gate, code, text, hint),)
+        return (Withheld(position if passed else plan.gate, code, text, hint),)
     changes_nothing = plan.steps[position].inverse() is None
     match plan.on_failure:
-        case "take back":
+        case "take back" if not passed:
             return (TurnedBack(code, text, hint),)
         case "go on" if changes_nothing:
             return (Noted(position, {"went_on": code, "text": text}), Finished(position))
         case _:
-            return (Held(f"{code}: {text}"),)
+            return (Held(f"{code}: {text}", again=changes_nothing),)
 
 
 def _give_up(step: Step, trouble: Exception) -> StepFailed:

@@ -55,6 +55,7 @@ class Held:
     """The run waits where it is until somebody lets it go on."""
 
     why: str
+    again: bool = False  # the step it stands at failed and changed nothing: it begins anew when the run goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +153,15 @@ class Run:
         return "running" if last and self.in_doubt else "done"
 
 
+NOTHING = Run()
+
+
 class JournalBroken(HitlessError):
     """The facts contradict one another; nobody may act on them."""
 
 
-def fold(entries: Iterable[Entry]) -> Run:
-    """Add the facts of one run up. Raises JournalBroken if they contradict one another."""
-    run = Run()
+def fold(entries: Iterable[Entry], run: Run = NOTHING) -> Run:
+    """Add the facts of one run up, to what is known of it. Raises JournalBroken if they contradict one another."""
     for entry in entries:
         run = _apply(run, entry)
     return run
@@ -170,8 +173,8 @@ def _apply(run: Run, entry: Entry) -> Run:
             return _apply_to_step(run, entry, fact)
         case TurnedBack():
             return replace(run, turned_back=run.turned_back or entry.fact, ended=None)
-        case Held(why):
-            return replace(run, held=why)
+        case Held(why, again):
+            return _begun_anew(replace(run, held=why)) if again else replace(run, held=why)
         case Resumed():
             return replace(run, held=None, ended=None if run.ended == "rollback-incomplete" else run.ended)
         case Approved():
@@ -182,6 +185,13 @@ def _apply(run: Run, entry: Entry) -> Run:
             return run
         case Ended(state):
             return replace(run, ended=state, held=None)
+
+
+def _begun_anew(run: Run) -> Run:
+    """The last step, which changed nothing, as if it had not been started."""
+    last = run.reached - 1
+    began = {position: at for position, at in run.started_at.items() if position != last}
+    return replace(run, reached=last, in_doubt=False, started_at=began)
 
 
 def _apply_to_step(run: Run, entry: Entry, fact: Started | Finished | Undoing | Undone) -> Run:
