@@ -13,14 +13,19 @@ async def in_thread(work: Callable[[], T]) -> T:
     A thread cannot be stopped; one that went on alone would touch the world after its step was given up. So the work
     must have a bound on time of its own.
     """
-    future = asyncio.ensure_future(asyncio.to_thread(work))
+    return await finish(asyncio.ensure_future(asyncio.to_thread(work)))
+
+
+async def finish(work: asyncio.Future[T]) -> T:
+    """Wait for work that cannot be called back. Cancelled, it waits for the work to end before it says so."""
     cancelled: asyncio.CancelledError | None = None
-    while not future.done():
+    while not work.done():
         try:
-            await asyncio.wait({future})
+            await asyncio.wait({work})
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        future.exception()  # whatever it was, nobody waits for it any more
+        if not work.cancelled():
+            work.exception()  # whatever it was, nobody waits for it any more
         raise cancelled
-    return future.result()
+    return work.result()

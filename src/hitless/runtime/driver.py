@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from hitless.kit.errors import HitlessError
+from hitless.kit.together import together
 from hitless.plan.instances import InstanceId
 from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
@@ -39,7 +40,7 @@ class RuntimeDriver:
             case Start():
                 await self._start(step)
             case Stop():
-                await asyncio.gather(*(self._stop(each, step, moment) for each in step.instances))
+                await together(*(self._stop(each, step, moment) for each in step.instances))
             case Check():
                 await self._check(step)
             case _:
@@ -60,6 +61,8 @@ class RuntimeDriver:
         state = await self._processes.state(instance)
         if state is None or state.launch != launch or state.retire_at is not None:
             return False
+        if state.state in ("stopping", "stopped"):  # it was asked to end and may still answer for a while
+            return False
         return await self._processes.ready(instance)
 
     async def _leaves(self, instance: InstanceId, step: Stop) -> bool:
@@ -71,7 +74,7 @@ class RuntimeDriver:
     async def _start(self, step: Start) -> None:
         before = {each: await self._make_room(each, step.launch) for each in step.instances}
         async with self._returning:
-            await asyncio.gather(*(self._launch(each, step.launch) for each in step.instances))
+            await together(*(self._launch(each, step.launch) for each in step.instances))
         await self._await_ready(before, step.launch)
 
     async def _launch(self, instance: InstanceId, launch: Launch) -> None:

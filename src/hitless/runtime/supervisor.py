@@ -237,8 +237,10 @@ def _spec(raw: dict[str, Any]) -> ProcessSpec:
 def _status(name: str, spec: ProcessSpec, *, wanted: bool, seen: dict[str, Any]) -> ProcessStatus:
     process, shim = _living(seen.get("child")), _living(seen.get("shim"))
     state: Condition = seen["state"] if seen.get("state") in get_args(Condition) else "starting"
-    if shim is None:
-        state = "running" if process is not None else "lost" if wanted else "stopped"
+    if not wanted:  # its shim may not have heard of it yet
+        state = "stopped" if process is None and shim is None else "stopping"
+    elif shim is None:
+        state = "running" if process is not None else "lost"
     last = seen.get("last_exit")
     return ProcessStatus(
         name=name,
