@@ -60,7 +60,7 @@ class Ship:
 
     def _canary(self) -> Iterator[Step]:
         yield from self._prepare(self.new_numbers)
-        yield Admit(service=self.service, slot=self.slot, numbers=self.new_numbers)
+        yield self._admit(self.new_numbers)
         routing = self._before()
         for stage in self.change.steps or CANARY_STEPS:
             after = self._at(routing, stage)
@@ -70,7 +70,7 @@ class Ship:
 
     def _blue_green(self) -> Iterator[Step]:
         yield from self._prepare(self.new_numbers)
-        yield Admit(service=self.service, slot=self.slot, numbers=self.new_numbers)
+        yield self._admit(self.new_numbers)
         after = self._at(self._before(), EVERYBODY)
         yield Shift(before=self._before(), after=after)
         yield self._watch(after)
@@ -80,7 +80,7 @@ class Ship:
         routing, left, count = self._before(), list(self.old_numbers), len(self.new_numbers)
         for done, number in enumerate(self.new_numbers, 1):
             yield from self._prepare((number,)) if done == 1 else [self._start((number,))]
-            yield Admit(service=self.service, slot=self.slot, numbers=(number,))
+            yield self._admit((number,))
             share = Share(EVERYBODY.buckets * done // count)
             after = self._at(routing, share)
             yield Shift(before=routing, after=after)
@@ -104,6 +104,10 @@ class Ship:
 
     def _start(self, numbers: tuple[int, ...]) -> Start:
         return Start(slot=self.slot, numbers=numbers, launch=self.new)
+
+    def _admit(self, numbers: tuple[int, ...]) -> Admit:
+        """On the way back the new version gets the same time to end what it has in flight."""
+        return Admit(service=self.service, slot=self.slot, numbers=numbers, drain_s=self.drain_s)
 
     def _retire(self, numbers: tuple[int, ...]) -> Iterator[Step]:
         slot = self.routing.baseline
@@ -152,7 +156,7 @@ def resize(routing: Routing, launch: Launch, now: tuple[int, ...], count: int, d
     added = tuple(sorted(set(range(1, count + len(now) + 1)) - set(now)))[: max(0, count - len(now))]
     if added:
         yield Start(slot=slot, numbers=added, launch=launch)
-        yield Admit(service=service, slot=slot, numbers=added)
+        yield Admit(service=service, slot=slot, numbers=added, drain_s=drain_s)
     if leaving := tuple(sorted(now)[count:]):
         yield Drain(service=service, slot=slot, numbers=leaving, drain_s=drain_s)
         yield Stop(slot=slot, numbers=leaving, launch=launch, keep_s=0.0)

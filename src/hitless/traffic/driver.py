@@ -51,16 +51,21 @@ class TrafficDriver:
         there = [each for each in step.instances if each in places]
         for each in there:
             await self._gateway.drain(each)
-        left = await self._wait(there, step.drain_s, moment.started_at)
+        left = await self._wait(there, step.drain_s)
         if left:
             await moment.note({"closed": left})
         for each in there:
             await self._gateway.remove(each)
 
-    async def _wait(self, instances: list[InstanceId], drain_s: float | None, started_at: float) -> int:
-        """Return what is still in flight when the time is over; 0 as soon as there is nothing."""
+    async def _wait(self, instances: list[InstanceId], drain_s: float | None) -> int:
+        """Return what is still in flight when the time is over; 0 as soon as there is nothing.
+
+        The time begins when the gateway has been told, not when the step did: a controller that was away in between
+        must not close what has only just come in.
+        """
+        begun = self._clock.now()
         while True:
             left = sum(await asyncio.gather(*(self._gateway.in_flight(each) for each in instances)))
-            if left == 0 or (drain_s is not None and self._clock.now() >= started_at + drain_s):
+            if left == 0 or (drain_s is not None and self._clock.now() >= begun + drain_s):
                 return left
             await self._clock.sleep(LOOK_AGAIN_S)

@@ -198,3 +198,10 @@ def test_a_resize_reaches_its_number_and_goes_back_from_every_point(
     model = carried_out(fresh(), done)
     carried_out(model, [inverse for step in reversed(done) if (inverse := step.inverse()) is not None])
     assert model == fresh()
+
+
+@given(ships())
+def test_going_back_gives_the_new_version_the_same_time_to_end_what_it_has_in_flight(shipping: Ship) -> None:
+    admits = [step for step in steps_of(shipping) if isinstance(step, Admit)]
+    assert admits
+    assert all(step.inverse().drain_s == shipping.drain_s for step in admits)
