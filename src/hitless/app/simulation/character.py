@@ -15,7 +15,6 @@ class Character:
     lives_s: float | None = None  # each process ends by itself after so long; None: it does not
     fails: float = 0.0  # of its requests, 0..1
     check_code: int = 0  # what a check command of it ends with
-    schema: tuple[str, str] | None = None  # database and schema version that its code reads and writes
 
     @property
     def never_ready(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from hitless.app.database_planning import schema_of
 from hitless.app.simulation.backing import Schema
 from hitless.app.simulation.effects import Effect, Launched, Prepared, Routed, Schemed, Served, Stopped
 from hitless.app.simulation.promises import Seen, lacks, not_whole, unfounded
@@ -159,7 +160,7 @@ class Checker:
                 self.blame(f"{left} requests of {instance} are closed after {given_s:.3f} s of {due_s:g} s")
 
     def _check_prepare(self, effect: Prepared) -> None:
-        schema = self._world.machine.characters.of(effect.launch.service, effect.launch.version).schema
+        schema = schema_of(effect.launch)
         if schema is not None and schema[1] not in self._world.schemas[schema[0]].versions:
             self.blame(f"{effect.instance} is started before schema version {schema[1]} is there")
 
@@ -202,7 +203,7 @@ class Checker:
         if effect.phase in ("withdrawn", "contracted"):
             going = {effect.version} if effect.phase == "withdrawn" else {*schema.versions} - {effect.version}
             for instance, life in self._world.machine.lives.items():
-                used = life.character.schema
+                used = schema_of(life.launch)
                 if life.pid is not None and used is not None and used[0] == effect.database and used[1] in going:
                     self.blame(f"schema version {used[1]} is {effect.phase} while {instance} uses it")
         if effect.phase == "contracted":

@@ -5,6 +5,7 @@ The room itself is tested on a real PostgreSQL; what is simulated here is what t
 
 import asyncio
 
+from hitless.app.database_planning import schema_of
 from hitless.app.simulation.backing import Schema
 from hitless.app.simulation.effects import Schemed
 from hitless.app.simulation.hands import Hands
@@ -80,7 +81,7 @@ class SimulatedDatabases:
 
     def _users_of_old(self, step: SchemaStep, schema: Schema) -> int:
         old = {*schema.versions} - {step.version}
-        used = [life.character.schema for life in self._world.machine.lives.values() if life.pid is not None]
+        used = [schema_of(life.launch) for life in self._world.machine.lives.values() if life.pid is not None]
         return sum(each is not None and each[0] == step.database and each[1] in old for each in used)
 
     def _ours(self, step: Step) -> tuple[SchemaStep, Schema]:

@@ -4,18 +4,21 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from hitless.app.database_planning import schema_of
 from hitless.app.facts import Facts, Occupied, ServiceNow
+from hitless.app.plan_database import DatabasePart, Selection
 from hitless.app.plan_services import ServicesPart, salt_of
 from hitless.app.planner import Planner
 from hitless.app.proof.proof import Prover
 from hitless.app.proof.state import State
 from hitless.app.proposal import Proposal
+from hitless.app.schema_choice import SchemaChoice
 from hitless.app.simulation.character import Character, Characters
 from hitless.app.simulation.front import Crowd
 from hitless.app.simulation.stand import Stand
 from hitless.app.simulation.world import Setting
 from hitless.database.migration import Migration
-from hitless.database.steps import schema_steps
+from hitless.database.observation import DatabaseNow
 from hitless.flags.stages import at_stage, canonical
 from hitless.flags.steps import Stage
 from hitless.plan.change import read_change
@@ -64,6 +67,7 @@ flags: { checkout: [5%, everyone] }
 """,
 }
 OLD, NEW = "0001_begin", "0002_split"
+MIGRATION = "operations: [{ sql: { up: SELECT 1, down: SELECT 1 } }]"
 CLIENTS = {"web-a1": 0.05, "orders-a1": 0.4}  # of flags: how late each takes a change
 
 
@@ -73,25 +77,28 @@ def system() -> System:
     return read_system(SHOP, file="shop.yaml")
 
 
-def launch_of(name: str, section: Service, version: str) -> Launch:
+def launch_of(name: str, section: Service, version: str, schema: str | None) -> Launch:
     """Return how an instance is started, as the real one is told it."""
-    return Launch(service=name, version=version, run=section.run, cwd="/", env=tuple(sorted(section.env.items())))
+    return Launch(
+        service=name,
+        version=version,
+        run=section.run,
+        cwd="/",
+        env=tuple(sorted(section.env.items())),
+        database=section.database,
+        schema=schema,
+    )
 
 
 @cache
 def facts() -> Facts:
     """Return the shop as its first `up` leaves it."""
-    services = {
-        name: ServiceNow(
-            routing=Routing(service=name, baseline="a", version_a=section.version),
-            slots={
-                "a": Occupied(
-                    launch=launch_of(name, section, section.version), numbers=tuple(range(1, section.instances + 1))
-                )
-            },
-        )
-        for name, section in system().services.items()
-    }
+    services = {}
+    for name, section in system().services.items():
+        launch = launch_of(name, section, section.version, OLD if section.database else None)
+        there = Occupied(launch=launch, numbers=tuple(range(1, section.instances + 1)))
+        routing = Routing(service=name, baseline="a", version_a=section.version)
+        services[name] = ServiceNow(routing=routing, slots={"a": there})
     return Facts(services=services, requests_per_s={}, long_connections={}, resident_bytes={}, available_bytes=1 << 40)
 
 
@@ -99,25 +106,32 @@ def facts() -> Facts:
 def plan_of(name: str) -> Plan:
     """Plan one of the changes on the shop as it runs."""
     change = read_change(f"change: {name}\n{CHANGES[name]}", file=name)
+    migration = Migration(name=NEW, text=MIGRATION)
+    databases = {
+        database: Selection(name=database, wanted=wanted, now=DatabaseNow(current=OLD), folder=(migration,))
+        for database, wanted in change.database.items()
+    }
+    schemas = SchemaChoice(newest=dict.fromkeys(databases, NEW), there={"main": (OLD,)})
+    database = DatabasePart(
+        system=system(), change=change, selections=databases, services=facts().services, schemas=schemas
+    )
     services = ServicesPart(
-        system=system(), facts=facts(), folder="/", launch_of=launch_of, missing=lambda _: None, change=change
+        system=system(),
+        facts=facts(),
+        folder="/",
+        launch_of=launch_of,
+        missing=lambda _: None,
+        change=change,
+        schemas=schemas,
     )
     planner = Planner(
         change=change,
         source=CHANGES[name],
         in_flight={},
-        start=State.of(facts(), {}),
-        prover=Prover(system=system(), change=change),
+        start=State.of(facts(), {"main": frozenset({OLD})}),
+        prover=Prover(system=system(), change=change, schema_of=schema_of),
     )
-    return planner.plan(_schemas(tuple(change.database)), services.propose(), *_flags(change.flags))
-
-
-def _schemas(databases: tuple[str, ...]) -> Proposal:
-    if not databases:
-        return Proposal()
-    steps = schema_steps("main", (Migration(name=NEW, text="operations: []"),))
-    claims = frozenset({"database main"})
-    return Proposal(prepare=steps.before, conclude=steps.after, needs_approval=True, claims=claims)
+    return planner.plan(database.propose(), services.propose(), *_flags(change.flags))
 
 
 def _flags(flags: Mapping[str, object]) -> Iterator[Proposal]:
@@ -151,7 +165,6 @@ def users_of(change: str, count: int = 20) -> tuple[str, ...]:
 def setting_of(change: str, characters: Mapping[tuple[str, str], Character] | None = None) -> Setting:
     """Return the world in which a change is simulated."""
     stand = Stand.of(facts())
-    known = {("orders", "1.0"): _old(), ("accounts", "1.0"): _old()} | dict(characters or {})
     return Setting(
         stand=Stand(
             routings=stand.routings,
@@ -165,13 +178,9 @@ def setting_of(change: str, characters: Mapping[tuple[str, str], Character] | No
             path=("web", "orders", "accounts"),
             groups={"staff": frozenset({"staff-1", "staff-2"})},
         ),
-        characters=Characters(known),
+        characters=Characters(characters or {}),
         drains={
             name: section.drain if math.isfinite(section.drain) else 1e9 for name, section in system().services.items()
         },
         clients=CLIENTS,
     )
-
-
-def _old() -> Character:
-    return Character(schema=("main", OLD))
