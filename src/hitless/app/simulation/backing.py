@@ -40,20 +40,25 @@ class Schema:
 class Flags:
     """The definitions that are served, and how late each client takes a new one."""
 
-    clients: dict[str, float] = field(default_factory=dict)  # name -> seconds after a change; infinite: never
+    clients: dict[str, float] = field(default_factory=dict)  # name -> seconds after a change, see SILENT_S
     definitions: dict[str, str] = field(default_factory=dict)
+    served: dict[str, str] = field(default_factory=dict)
     version: int = 0
     changed_at: dict[int, float] = field(default_factory=dict)  # version -> when it was served first
 
-    def put(self, flag: str, definition: str, now: float) -> int:
-        """Serve a definition, empty: none; returns the version of the set."""
-        if self.definitions.get(flag, "") != definition:
+    def define(self, flag: str, definition: str) -> None:
+        """Write a definition down, empty: none; nobody is served it yet."""
+        if definition:
+            self.definitions[flag] = definition
+        else:
+            self.definitions.pop(flag, None)
+
+    def serve(self, now: float) -> int:
+        """Serve what is defined; returns the version of the set."""
+        if self.served != self.definitions:
+            self.served = dict(self.definitions)
             self.version += 1
             self.changed_at[self.version] = now
-            if definition:
-                self.definitions[flag] = definition
-            else:
-                self.definitions.pop(flag, None)
         return self.version
 
     def slow(self, now: float) -> tuple[str, ...]:

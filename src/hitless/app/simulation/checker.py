@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from hitless.app.database_planning import schema_of
 from hitless.app.simulation.backing import Schema
-from hitless.app.simulation.effects import Effect, Launched, Prepared, Routed, Schemed, Served, Stopped
+from hitless.app.simulation.effects import Defined, Effect, Launched, Prepared, Routed, Schemed, Stopped
 from hitless.app.simulation.promises import Seen, lacks, not_whole, unfounded
 from hitless.app.simulation.told import Told, covers, rank
 from hitless.database.steps import Contract
@@ -70,7 +70,7 @@ class Checker:
                 self._check_prepare(effect)
             case Routed():
                 self._check_route(effect)
-            case Served():
+            case Defined():
                 self._check_serve()
             case Schemed():
                 self._check_schema(effect)
@@ -182,7 +182,7 @@ class Checker:
     def _check_flags_back(self, told: Told) -> None:
         for step in told.plan.steps:
             if isinstance(step, Stage):
-                served = self._world.flags.definitions.get(step.flag, "")
+                served = self._world.flags.served.get(step.flag, "")
                 before = told.start.flags.get(step.flag, "")
                 if served != before or self._world.flags.slow(self._world.clock.now()):
                     self.blame(f"users are moved back while flag {step.flag} is raised for some of them")

@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from hitless.app.flag_users import TickUsers
 from hitless.app.simulation.faults import Faults
 from hitless.app.simulation.hands import Hands, HandsClock, Killed
 from hitless.app.simulation.ports import SimulatedFlags, SimulatedGateway, SimulatedProcesses
@@ -13,20 +14,14 @@ from hitless.app.simulation.schemas import SimulatedDatabases
 from hitless.app.simulation.store import SimulatedJournal
 from hitless.app.simulation.world import SimulatedWorld
 from hitless.app.world import KINDS
-from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
 from hitless.engine.engine import Engine
 from hitless.engine.ports import Phase
 from hitless.flags.driver import FlagsDriver
-from hitless.flags.steps import Stage
 from hitless.kit.errors import HitlessError
 from hitless.runtime.driver import RuntimeDriver
 from hitless.signals.driver import SignalsDriver
 from hitless.traffic.driver import TrafficDriver
 
-SIMULATED: Mapping[str, type[Any]] = {
-    **KINDS,
-    **{kind.kind: kind for kind in (Expand, Backfill, Verify, Contract, Withdraw, Stage)},
-}
 TENDING_S = 0.5
 RESTART_S = (0.1, 1.5)  # how long a shim takes to start a new controller
 LEASE_S = 0.25  # between two tries to get the lease
@@ -52,10 +47,10 @@ class SimulatedController:
                 "runtime": self.runtime,
                 "traffic": TrafficDriver(SimulatedGateway(world, self.hands), self.processes, clock),
                 "signals": signals,
-                "flags": FlagsDriver(SimulatedFlags(world, self.hands), clock),
+                "flags": FlagsDriver(SimulatedFlags(world, self.hands), TickUsers(world.telemetry, clock), clock),
                 "database": SimulatedDatabases(world, self.hands),
             },
-            kinds=SIMULATED,
+            kinds=KINDS,
             alarm=signals,
             clock=clock,
             crash=self,

@@ -72,8 +72,8 @@ class Routed:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """A flag is served with another definition; empty: it is gone."""
+class Defined:
+    """A flag is defined in another way; empty: it is gone."""
 
     flag: str
     definition: str
@@ -88,4 +88,4 @@ class Schemed:
     phase: str  # expanded, backfilled, verified, contracted, withdrawn
 
 
-Effect = Prepared | Launched | Stopped | Retired | Checking | Admitted | Drained | Removed | Routed | Served | Schemed
+Effect = Prepared | Launched | Stopped | Retired | Checking | Admitted | Drained | Removed | Routed | Defined | Schemed

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from hitless.app.simulation.effects import (
     Admitted,
     Checking,
+    Defined,
     Drained,
     Launched,
     Prepared,
     Removed,
     Retired,
     Routed,
-    Served,
     Stopped,
 )
 from hitless.app.simulation.hands import Hands
@@ -213,16 +213,22 @@ class SimulatedFlags:
         self._world, self._hands = world, hands
 
     async def definition(self, flag: str) -> str:
-        """Return the definition that is served."""
+        """Return a flag's definition."""
         await self._hands.look()
         return self._world.flags.definitions.get(flag, "")
 
+    async def served(self) -> bool:
+        """Tell whether what is defined is what is served: not so after a kill between the two."""
+        await self._hands.look()
+        return self._world.flags.served == self._world.flags.definitions
+
     async def put(self, flag: str, definition: str, why: str) -> str:
-        """Serve a definition; returns the version of the set."""
-        return await self._hands.touch("put", lambda: self._put(flag, definition), fenced=True)
+        """Define a flag, then serve the set; returns its version."""
+        await self._hands.touch("define", lambda: self._define(flag, definition), fenced=True)
+        return await self._hands.touch("serve", self._serve, fenced=True)
 
     async def version(self) -> str:
-        """Return the version of the set."""
+        """Return the version of the set that is served."""
         await self._hands.look()
         return str(self._world.flags.version)
 
@@ -235,6 +241,9 @@ class SimulatedFlags:
         """All clients split users alike here."""
         await self._hands.look()
 
-    def _put(self, flag: str, definition: str) -> str:
-        self._world.effect(Served(flag, definition))
-        return str(self._world.flags.put(flag, definition, self._world.clock.now()))
+    def _define(self, flag: str, definition: str) -> None:
+        self._world.effect(Defined(flag, definition))
+        self._world.flags.define(flag, definition)
+
+    def _serve(self) -> str:
+        return str(self._world.flags.serve(self._world.clock.now()))

@@ -11,7 +11,7 @@ from hitless.app.simulation.machine import Machine
 from hitless.app.simulation.stand import Stand, after_all
 from hitless.app.simulation.telemetry import Telemetry
 from hitless.app.simulation.told import Told
-from hitless.flags.steps import Stage
+from hitless.flags.steps import Bake, Stage
 from hitless.plan.instances import Slot
 from hitless.plan.step import Step
 from hitless.runtime.steps import Start, Stop
@@ -47,7 +47,7 @@ def lacks(seen: Seen, step: Step) -> Iterator[str]:
             yield from _traffic_lacks(seen, step)
         case Stage():
             late = seen.flags.slow(seen.clock.now())
-            if late or seen.flags.definitions.get(step.flag, "") != step.after:
+            if late or seen.flags.served.get(step.flag, "") != step.after:
                 yield f"{', '.join(late) or 'nobody'} has it"
         case _:
             pass
@@ -81,12 +81,16 @@ def _traffic_lacks(seen: Seen, step: Admit | Drain | Shift) -> Iterator[str]:
 def unfounded(seen: Seen, told: Told, position: int) -> Iterator[str]:
     """Say why a watch must not have gone on: no data is not good data."""
     step = told.plan.steps[position]
-    if not isinstance(step, Watch) or step.evidence == "none" or position in told.went_on:
+    if not isinstance(step, Watch | Bake) or step.evidence == "none" or position in told.went_on:
         return
     first = math.ceil(told.began[position])
     seconds = [at for at in range(first, int(seen.clock.now())) if at not in seen.telemetry.lost]
     if len(seconds) < step.bake_s:
         yield f"{step.describe()}: went on after {len(seconds)} whole seconds"
+    if isinstance(step, Bake):
+        if not any(counts[2] for at in seconds for counts in seen.telemetry.arms.get(at, {}).values()):
+            yield f"{step.describe()}: went on without a user"
+        return
     if step.compares:
         for slot in (step.baseline, step.canary):
             if not any(_counts(seen, at, step, slot)[2] for at in seconds):

@@ -1,17 +1,17 @@
 """A small system to simulate with, and one change of each kind: what the tests enumerate, and seeds choose from."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 from hitless.app.database_planning import schema_of
 from hitless.app.facts import Facts, Occupied, ServiceNow
 from hitless.app.plan_database import DatabasePart, Selection
+from hitless.app.plan_flags import FlagsNow, FlagsPart
 from hitless.app.plan_services import ServicesPart, salt_of
 from hitless.app.planner import Planner
 from hitless.app.proof.proof import Prover
 from hitless.app.proof.state import State
-from hitless.app.proposal import Proposal
 from hitless.app.schema_choice import SchemaChoice
 from hitless.app.simulation.character import Character, Characters
 from hitless.app.simulation.front import Crowd
@@ -19,8 +19,7 @@ from hitless.app.simulation.stand import Stand
 from hitless.app.simulation.world import Setting
 from hitless.database.migration import Migration
 from hitless.database.observation import DatabaseNow
-from hitless.flags.stages import at_stage, canonical
-from hitless.flags.steps import Stage
+from hitless.flags.stages import Members
 from hitless.plan.change import read_change
 from hitless.plan.plan import Plan
 from hitless.plan.system import Service, System, read_system
@@ -57,15 +56,16 @@ services:
     "freeze": 'on_failure: freeze\nservices: { orders: { to: "1.1", steps: [25%, 100%], bake: 1s, no_evidence: 9s } }',
     "go-on": 'on_failure: go on\nservices: { orders: { to: "1.1", steps: [25%, 100%], bake: 1s, no_evidence: 9s } }',
     "schema": 'database: { main: [0002_split] }\nservices: { orders: { to: "1.1", strategy: blue-green, bake: 1s } }',
-    "flag": "flags: { checkout: [staff, 50%, everyone] }",
+    "flag": "flags: { checkout: { stages: [staff, 50%, everyone], bake: 1s, no_evidence: 20s } }",
     "whole": """
 database: { main: [0002_split] }
 services:
   orders: { to: "1.1", steps: [10%, 100%], bake: 1s, no_evidence: 20s }
   accounts: { to: "1.1", strategy: blue-green, bake: 1s }
-flags: { checkout: [5%, everyone] }
+flags: { checkout: { stages: [5%, everyone], bake: 1s, no_evidence: 20s } }
 """,
 }
+STAFF = ("staff-1", "staff-2")
 OLD, NEW = "0001_begin", "0002_split"
 MIGRATION = "operations: [{ sql: { up: SELECT 1, down: SELECT 1 } }]"
 CLIENTS = {"web-a1": 0.05, "orders-a1": 0.4}  # of flags: how late each takes a change
@@ -124,6 +124,7 @@ def plan_of(name: str) -> Plan:
         change=change,
         schemas=schemas,
     )
+    flags = FlagsPart(system=system(), change=change, now=FlagsNow(groups={"staff": Members(users=STAFF)}))
     planner = Planner(
         change=change,
         source=CHANGES[name],
@@ -131,17 +132,7 @@ def plan_of(name: str) -> Plan:
         start=State.of(facts(), {"main": frozenset({OLD})}),
         prover=Prover(system=system(), change=change, schema_of=schema_of),
     )
-    return planner.plan(database.propose(), services.propose(), *_flags(change.flags))
-
-
-def _flags(flags: Mapping[str, object]) -> Iterator[Proposal]:
-    for flag, wanted in flags.items():
-        steps, before, stage_before = [], "", "off"
-        for stage in getattr(wanted, "stages", ()):
-            after = canonical(at_stage(None, "off" if stage == "staff" else stage))
-            steps.append(Stage(flag=flag, before=before, after=after, stage_before=stage_before, stage=stage))
-            before, stage_before = after, stage
-        yield Proposal(widen=tuple(steps), claims=frozenset({f"flag {flag}"}))
+    return planner.plan(database.propose(), services.propose(), flags.propose())
 
 
 @cache
@@ -159,7 +150,7 @@ def users_of(change: str, count: int = 20) -> tuple[str, ...]:
         if len(there) < each:
             there.append(user)
         number += 1
-    return ("staff-1", "staff-2", *(user for group in zip(*found, strict=True) for user in group))
+    return (*STAFF, *(user for group in zip(*found, strict=True) for user in group))
 
 
 def setting_of(change: str, characters: Mapping[tuple[str, str], Character] | None = None) -> Setting:
@@ -176,7 +167,7 @@ def setting_of(change: str, characters: Mapping[tuple[str, str], Character] | No
         crowd=Crowd(
             users=users_of(change),
             path=("web", "orders", "accounts"),
-            groups={"staff": frozenset({"staff-1", "staff-2"})},
+            groups={"staff": frozenset(STAFF)},
         ),
         characters=Characters(characters or {}),
         drains={

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hitless.app.simulation.effects import (
     Admitted,
     Checking,
+    Defined,
     Drained,
     Effect,
     Prepared,
@@ -12,7 +13,6 @@ from hitless.app.simulation.effects import (
     Retired,
     Routed,
     Schemed,
-    Served,
     Stopped,
 )
 from hitless.app.simulation.stand import Stand
@@ -56,7 +56,7 @@ def covers(step: Step, effect: Effect) -> bool:
             return instance in step.instances
         case (Shift(), Routed(routing)):
             return routing == step.after
-        case (Stage(), Served(flag, definition)):
+        case (Stage(), Defined(flag, definition)):
             return (flag, definition) == (step.flag, step.after)
         case (Expand() | Backfill() | Verify() | Contract() | Withdraw(), Schemed(database, version, _)):
             return (database, version) == (step.database, step.version)

@@ -44,7 +44,7 @@ class SimulatedWorld:
         self.store = Store(self.clock)
         self.store.began, self.store.written = self.checker.began, self.checker.fact
         self.schemas = {name: Schema(list(versions)) for name, versions in setting.stand.schemas.items()}
-        self.flags = Flags(dict(setting.clients), dict(setting.stand.flags))
+        self.flags = Flags(dict(setting.clients), dict(setting.stand.flags), dict(setting.stand.flags))
         self.doubted: Callable[[int], None] = lambda _: None
         self._begin(setting.stand)
 
@@ -75,7 +75,7 @@ class SimulatedWorld:
             running={each: life.launch for each, life in lives.items() if life.wanted or life.pid is not None},
             ready=frozenset(each for each, place in self.front.places.items() if place.state == "ready"),
             schemas={name: tuple(schema.versions) for name, schema in self.schemas.items()},
-            flags=dict(self.flags.definitions),
+            flags=dict(self.flags.served),
         )
 
     def _begin(self, stand: Stand) -> None:
