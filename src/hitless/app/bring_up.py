@@ -11,7 +11,7 @@ from typing import Any
 from hitless.app.facts import Facts
 from hitless.app.launches import Launches, missing
 from hitless.app.world import World
-from hitless.kit.errors import InvalidInput, Refused
+from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.files import write_atomic
 from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import Moment, StepFailed
@@ -61,7 +61,7 @@ async def bring_up(
     resting: Resting,
     schemas: Mapping[str, str | None],
 ) -> list[str]:
-    """Start what does not run; returns the services that were started. Raises InvalidInput.
+    """Start what does not run; returns the services that were started. Raises HitlessError.
 
     `schemas` says by database on which schema version a service begins that did not run before.
     """
@@ -112,7 +112,7 @@ def _version(of_file: str, routing: Routing | None) -> str:
 def _refuse_missing(standings: list[Standing]) -> None:
     for standing in standings:
         if (lacking := missing(standing.launch)) is not None:
-            raise Refused(lacking.code, lacking.text, lacking.hint)
+            raise InvalidInput(lacking.code, lacking.text, lacking.hint)
 
 
 async def _start(standings: list[Standing], world: World) -> None:
@@ -124,7 +124,7 @@ async def _start(standings: list[Standing], world: World) -> None:
         except StepFailed as failure:
             for instance in step.instances:
                 await world.processes.stop(instance, standing.launch.grace_s)
-            raise InvalidInput(failure.code, failure.text, failure.hint) from None
+            raise HitlessError(failure.code, failure.text, failure.hint) from None
 
 
 async def _reach(name: str, standings: list[Standing], routing: Routing | None, world: World) -> None:

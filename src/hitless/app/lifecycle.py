@@ -44,8 +44,11 @@ class Lifecycle:
         self._shims = Shims(self._state)
         self._postgres = EmbeddedPostgres(self._state)
 
-    async def start(self) -> None:
-        """Start what does not run; returns when the gateway listens and the controller was started."""
+    async def start(self) -> bool:
+        """Start what does not run; returns when the gateway listens and the controller was started.
+
+        True: nothing ran before.
+        """
         claim_state_folder(self._system, self._state)
         with self._alone():
             await self._shims.mend()
@@ -61,14 +64,15 @@ class Lifecycle:
                 self._start_databases(), self._start_recorder(), self._start_flags(), self._start_gateway()
             )
             await self._shims.start("controller", self._controller())
+        return fresh
 
-    async def stop(self) -> None:
-        """Stop everything; remembers what ran for the next start."""
+    async def stop(self, *, remember: bool = True) -> None:
+        """Stop everything; remembers what ran for the next start, unless what was remembered before is to stay."""
         if not self._state.is_dir():
             return
         with self._alone():
             instances = {name: each for name, each in self._shims.all().items() if name not in OURS}
-            if instances:
+            if instances and remember:
                 Resting(self._state).write({InstanceId.parse(name): _launch(each) for name, each in instances.items()})
             await self._shims.stop("controller")
             # Together: streams of flags have no end of their own, and the gateway would wait for them.

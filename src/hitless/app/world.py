@@ -17,7 +17,7 @@ from hitless.flags.steps import Bake, Stage
 from hitless.kit.clock import SystemClock
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder
-from hitless.plan.instances import InstanceId
+from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import Clock, Driver, StepFailed
 from hitless.plan.system import System
 from hitless.runtime.driver import RuntimeDriver
@@ -70,6 +70,14 @@ class ProcessRestarts:
                 counts[instance] = state.restarts
         return counts
 
+    async def last_words(self, service: str, slot: Slot) -> str:
+        """Return the last lines of the log of the instance that ended most often in a slot; empty if there is none."""
+        counts = await self.restarts()
+        there = [each for each in counts if (each.service, each.slot) == (service, slot)]
+        if not there:
+            return ""
+        return await self._processes.log_tail(max(there, key=lambda each: counts[each]))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -102,7 +110,7 @@ class World:
         clock = SystemClock()
         processes = LocalProcesses(state, fence)
         gateway = HaproxyGateway(state, system, folder, fence, recorder_port=recorder_port(state))
-        ticks = RecorderTicks(recorder_socket(state))
+        ticks, restarts = RecorderTicks(recorder_socket(state)), ProcessRestarts(processes)
         databases = Databases(system=system, folder=folder, state=state)
         published = publisher(system, state, folder, definitions, fence)
         return cls(
@@ -112,7 +120,7 @@ class World:
             ticks=ticks,
             runtime=RuntimeDriver(processes, clock),
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
-            signals=SignalsDriver(ticks, ProcessRestarts(processes), clock, evidence),
+            signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words),
             databases=databases,
             database=DatabaseDriver(databases.url),
             published=published,

@@ -43,8 +43,13 @@ def up_command(at: Here) -> int:
     began = time.monotonic()
     system = load_system(at.file)
     lifecycle = Lifecycle(system, at.file)
-    asyncio.run(lifecycle.start())
-    answer = at.client().patiently_post("/v1/up")
+    fresh = asyncio.run(lifecycle.start())
+    try:
+        answer = at.client().patiently_post("/v1/up")
+    except HitlessError:
+        if fresh:  # what cannot come up whole leaves nothing behind
+            asyncio.run(lifecycle.stop(remember=False))
+        raise
     took = f"{time.monotonic() - began:.1f} s"
     _answer(at, answer, f"{system.system} is up after {took}: http://{system.gateway.listen}/")
     return Exit.DONE

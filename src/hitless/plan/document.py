@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -107,11 +108,26 @@ def _duration(value: object) -> float:
     return parse_duration_s(value)
 
 
+def _bindable(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError(f"{host} is no IP address") from None
+    if not 1 <= int(port) <= 65_535:
+        raise ValueError(f"{port} is no port from 1 to 65535")
+    return value
+
+
 Name = Annotated[str, _matching(NAME.pattern, "name (small letters, digits, - and _; a letter first)")]
 Version = Annotated[str, _matching(VERSION.pattern, "version (letters, digits, . _ + -)")]
 Path = Annotated[str, _matching(r"/[A-Za-z0-9._~/-]{0,200}", "path")]
 Route = Annotated[str, _matching(r"[a-z0-9.-]{0,253}/[A-Za-z0-9._~/-]{0,200}", "route ([host]/prefix)")]
-Address = Annotated[str, _matching(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\]):\d{1,5}", "address (IP:port)")]
+Address = Annotated[
+    str,
+    _matching(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\]):\d{1,5}", "address (IP:port)"),
+    AfterValidator(_bindable),
+]
 DURATION = {"type": "string", "pattern": r"^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$", "description": "500ms, 10s, 1m30s, 2h"}
 Duration = Annotated[float, BeforeValidator(_duration), shown(DURATION)]  # seconds
 OptionalDuration = Annotated[

@@ -1,6 +1,7 @@
 """Carries out the steps of this room, and watches for plain harm throughout a run; by the ports alone."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hitless.plan.instances import Slot
@@ -8,7 +9,7 @@ from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
 from hitless.signals.following import Follower, following
-from hitless.signals.harm import Harm
+from hitless.signals.harm import CRASHES_CODE, Harm
 from hitless.signals.ports import Evidence, Restarts, Ticks
 from hitless.signals.steps import Watch
 from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
@@ -17,12 +18,22 @@ LOOK_AGAIN_S = 0.25
 KEEP_EVERY_S = 2.0  # what came since is read again from the recorder
 HELD_LIMIT = 64
 
+LastWords = Callable[[str, Slot], Awaitable[str]]  # service and slot -> the end of the log of what crashed there
+
 
 class SignalsDriver:
     """Implements `hitless.plan.ports.Driver` for Watch, and the engine's Alarm."""
 
-    def __init__(self, ticks: Ticks, restarts: Restarts, clock: Clock, evidence: Evidence | None = None) -> None:
+    def __init__(
+        self,
+        ticks: Ticks,
+        restarts: Restarts,
+        clock: Clock,
+        evidence: Evidence | None = None,
+        last_words: LastWords | None = None,
+    ) -> None:
         """`evidence`: where a test is kept; without it, it lives as long as this driver."""
+        self._last_words = last_words
         self._ticks, self._restarts, self._clock = ticks, restarts, clock
         self._evidence: Evidence = evidence or HeldEvidence()
         self._being_watched: set[tuple[str, Slot]] = set()  # by a step, which goes back by itself and notes why
@@ -49,7 +60,7 @@ class SignalsDriver:
         failure = decision.failure if isinstance(decision, GoBack) else None
         await moment.note(watching.numbers(failure))
         if failure is not None:
-            raise failure
+            raise await self._telling(failure, step.service, step.canary)
 
     async def _watching(self, step: Watch, moment: Moment) -> Watching:
         watching = Watching(step, moment.started_at, moment.position)
@@ -75,8 +86,15 @@ class SignalsDriver:
                 await self._count_crashes(watched)
                 for harm in watched:
                     if harm.reason is not None and (harm.service, harm.slot) not in self._being_watched:
-                        return harm.reason
+                        return await self._telling(harm.reason, harm.service, harm.slot)
                 await self._clock.sleep(LOOK_AGAIN_S)
+
+    async def _telling(self, failure: StepFailed, service: str, slot: Slot) -> StepFailed:
+        """Add the last lines of the log to a crash: they say more than its count."""
+        if failure.code != CRASHES_CODE or self._last_words is None:
+            return failure
+        words = await self._last_words(service, slot)
+        return StepFailed(failure.code, failure.text, f"its last lines:\n{words}") if words else failure
 
     async def _count_crashes(self, watched: list[Harm]) -> None:
         try:

@@ -13,6 +13,7 @@ WINDOW_S = 5
 LEAST_REQUESTS = 20  # in the window
 BAD_SHARE = 0.5
 CRASHES = 2  # restarts that nobody asked for
+CRASHES_CODE = "canary-crashes"
 
 NOTHING = ArmCount()
 
@@ -65,7 +66,7 @@ class Harm:
         if self.crashes >= CRASHES and self.reason is None:
             names = ", ".join(str(each) for each, times in sorted(self._crashes.items()) if times)
             self.reason = StepFailed(
-                "canary-crashes",
+                CRASHES_CODE,
                 f"the new version of {self.service} ended {self.crashes} times by itself ({names})",
                 f"see its last words: hitless logs {self.service}",
             )

@@ -153,6 +153,9 @@ class RunningShop:
         finally:
             connection.close()
 
+    def alive_below(self, folder: Path) -> list[str]:
+        return alive_below(folder)
+
     def assert_whole(self) -> None:
         """Every instance has exactly one process under exactly one shim, and there is nothing beside them."""
         wanted = self.instances()
