@@ -8,6 +8,7 @@ from typing import Any
 
 from hitless.app.account import account_of
 from hitless.app.bring_up import Resting, bring_up
+from hitless.app.contract_cases import ContractCases
 from hitless.app.crash import FileCrashPoints
 from hitless.app.database_planning import schema_of, seen
 from hitless.app.databases import Databases
@@ -53,6 +54,7 @@ class Controller:
         self._crash = FileCrashPoints(state)
         self._rehearsals = Rehearsals()
         self._deciding = asyncio.Lock()  # what is planned must still hold when it begins
+        self.contracts = ContractCases(world=world, store=store, engine=engine, deciding=self._deciding)
 
     @property
     def epoch(self) -> int:
@@ -149,7 +151,7 @@ class Controller:
                 raise Refused("plan-stale", "the system has changed since this plan was made", "plan again")
             if crash_at:
                 self._crash.arm(crash_at)
-            return await self._engine.begin(plan, approved_by=approved_by)
+            return await self.contracts.begin(plan, approved_by)
 
     async def runs(self) -> list[dict[str, Any]]:
         """List the runs, the newest first."""
@@ -226,19 +228,6 @@ class Controller:
                     f"run {later.run} ({later.change}) came after {row.run} and has {', '.join(both)}",
                     f"take that one back first: hitless rollback {later.run}",
                 )
-
-    async def contract(self, run: str, who: str) -> None:
-        """Approve what the run does behind its gate. Raises Refused if nothing is open, or runs would meet."""
-        async with self._deciding:
-            row = await self._row(run)
-            for other in await self._in_flight():
-                if other.run != run and (both := sorted(set(row.plan["claims"]) & set(other.plan["claims"]))):
-                    raise Refused(
-                        "run-under-way",
-                        f"run {other.run} ({other.change}) has {', '.join(both)}",
-                        f"wait for it: hitless watch {other.run}",
-                    )
-            await self._engine.approve(run, who)
 
     async def position(self, run: str) -> int:
         """Return where the journal of a run ends now. Raises InvalidInput if there is no such run."""

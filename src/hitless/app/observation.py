@@ -1,13 +1,12 @@
 """Looks at the running system and writes down what it sees, for the planner and for `status`."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hitless.app.facts import Facts, Felt, Occupied, ServiceNow
+from hitless.app.recent_ticks import recent_ticks
 from hitless.app.world import World
 from hitless.plan.instances import InstanceId, Slot
 from hitless.runtime.ports import ProcessState
@@ -17,7 +16,6 @@ from hitless.traffic.steps import Routing
 RATE_WINDOW_S = 60
 FELT_WINDOW_S = 900
 SECONDS_CLOSE_S = 3.1  # since a second began: until its late records are in, so that nobody waits for it
-PATIENCE_S = 1.0
 
 
 async def observe(world: World) -> Facts:
@@ -84,15 +82,7 @@ def felt_by_users(seconds: Sequence[Second]) -> dict[str, Felt]:
 
 async def recent(world: World, since: float) -> list[Second]:
     """Return the seconds from `since` until about now; what cannot be had within a second is left out."""
-    seconds: list[Second] = []
-    until = world.clock.now() - SECONDS_CLOSE_S
-    with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
-            async for second in world.ticks.follow(since):
-                seconds.append(second)
-                if second.at >= until:
-                    break
-    return seconds
+    return await recent_ticks(world.ticks, world.clock, since)
 
 
 async def _in_flight(world: World, states: Mapping[InstanceId, ProcessState]) -> dict[str, int]:

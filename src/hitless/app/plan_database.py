@@ -125,7 +125,7 @@ class DatabasePart:
             return Proposal(refusals=refusals)
         steps, after_s = selection.steps, selection.wanted.contract
         conclude = tuple(
-            replace(step, destroys=rehearsed.destroys, after_s=after_s) if isinstance(step, Contract) else step
+            replace(step, destroys=_destroys(rehearsed), after_s=after_s) if isinstance(step, Contract) else step
             for step in steps.after
         )
         return Proposal(
@@ -138,7 +138,7 @@ class DatabasePart:
 
     def _remarks(self, selection: Selection, rehearsed: Rehearsed) -> Iterator[str]:
         name, wanted = selection.name, selection.wanted
-        yield f"{name}: {_when(wanted.contract, destroys=bool(rehearsed.destroys) or not rehearsed.where)}"
+        yield f"{name}: {_when(wanted.contract, destroys=bool(_destroys(rehearsed)))}"
         if rehearsed.destroys:
             yield f"{name}: contract takes away for good: {', '.join(rehearsed.destroys)}"
         if waiting := list(self._waiting(selection)):
@@ -167,6 +167,10 @@ class DatabasePart:
                 schema, version = self.schemas.of(section, wanted, launch), wanted.to or version
             if schema != selection.version:
                 yield f"{name} {version} on {schema or 'the tables themselves'}"
+
+
+def _destroys(rehearsed: Rehearsed) -> tuple[str, ...]:
+    return rehearsed.destroys if rehearsed.where else ("whatever it replaces (not rehearsed)",)
 
 
 def _refused(selection: Selection, rehearsed: Rehearsed) -> Iterator[Refusal]:

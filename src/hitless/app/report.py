@@ -1,12 +1,15 @@
 """What is told about a run: its steps, its verdicts, and what users felt while it went on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hitless.app.account import counted
+from hitless.app.contract_rules import left_open
 from hitless.app.observation import recent
-from hitless.app.world import World
+from hitless.app.world import KINDS, World
 from hitless.engine.journal import Entry, Noted, Run, fold
 from hitless.engine.ports import Journal, RunRow
+from hitless.plan.plan import Plan
 from hitless.signals.ports import Second
 
 
@@ -27,7 +30,7 @@ class Reports:
             "why": row.plan["why"],
             "hash": row.plan["hash"],
             "steps": [_step(step, run) for step in row.plan["steps"]],
-            "open": _open(row.plan, run),
+            "open": _open(row.plan, run, entries),
             "requests": await self._requests(row, entries),
             "verdicts": [
                 _verdict(entry) for entry in entries if isinstance(entry.fact, Noted) and "verdict" in entry.fact.remark
@@ -42,13 +45,15 @@ class Reports:
         return count(await recent(self._world, row.created_at))
 
 
-def _open(plan: dict[str, Any], run: Run) -> dict[str, Any] | None:
+def _open(plan: dict[str, Any], run: Run, entries: Sequence[Entry]) -> dict[str, Any] | None:
     """Say which steps wait for an approval, and why they were not done when somebody last gave it."""
     gate = plan["gate"]
     if gate is None or run.turned_back or run.reached >= len(plan["steps"]):
         return None
-    why = run.withheld
+    why, still = run.withheld, left_open(Plan.from_json(plan, KINDS), entries)
     return {
+        "due_at": still.due_at if still else None,
+        "agreed_by": still.who if still else None,
         "steps": [step["describe"] for step in plan["steps"][gate:]],
         "approved": run.approved,
         "withheld": {"code": why.code, "text": why.text, "hint": why.hint} if why else None,

@@ -8,6 +8,7 @@ from typing import Any, Self
 from hitless.app.databases import Databases
 from hitless.app.flag_server import publisher
 from hitless.app.flag_users import TickUsers
+from hitless.app.throttle import UsersFirst
 from hitless.database.driver import DatabaseDriver
 from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
 from hitless.flags.driver import FlagsDriver
@@ -122,7 +123,7 @@ class World:
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
             signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words),
             databases=databases,
-            database=DatabaseDriver(databases.url),
+            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock)),
             published=published,
             flags=FlagsDriver(published, TickUsers(ticks, clock), clock),
         )

@@ -174,7 +174,7 @@ async def _tell(controller: Controller, request: Request) -> Any:
         case "rollback":
             await controller.rollback(run, why)
         case "contract":
-            await controller.contract(run, _who(body))
+            await controller.contracts.approve(run, _who(body))
         case verb:
             raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
     return {"run": run, "after": after}

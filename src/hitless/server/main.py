@@ -80,7 +80,13 @@ async def _run(file: Path) -> int:
     await engine.recover()
     tending = [
         asyncio.create_task(_tend(each, abandoned))
-        for each in (store.ping, world.mend, world.runtime.retire_overdue, controller.flags.tend)
+        for each in (
+            store.ping,
+            world.mend,
+            world.runtime.retire_overdue,
+            controller.flags.tend,
+            controller.contracts.tend,
+        )
     ]
     token = (state / "run" / "token").read_text().strip()
     await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)

@@ -1,0 +1,92 @@
+"""Contract as a use case: asked for by a person, or done by itself when its time has come."""
+
+import asyncio
+from collections.abc import Iterator
+
+from hitless.app.contract_rules import AGREED, approval_at_start, contracts, left_open
+from hitless.app.facts import Facts
+from hitless.app.journal import StoredJournal
+from hitless.app.observation import observe
+from hitless.app.world import KINDS, World
+from hitless.engine.engine import Engine
+from hitless.engine.journal import Noted, Withheld
+from hitless.engine.ports import RunRow
+from hitless.kit.errors import InvalidInput, Refused
+from hitless.plan.plan import Plan
+from hitless.store.postgres import Store
+
+LOOK_S = 5.0  # between two looks at what is due
+
+
+class ContractCases:
+    """What runs have left open behind their gates."""
+
+    def __init__(self, *, world: World, store: Store, engine: Engine, deciding: asyncio.Lock) -> None:
+        self._world, self._store, self._engine, self._deciding = world, store, engine, deciding
+        self._journal = StoredJournal(store)
+        self._looked_at = 0.0
+
+    async def begin(self, plan: Plan, approved_by: str | None) -> str:
+        """Begin a run, its gate open if that was approved or needs no approval; returns its id. Raises Refused."""
+        opened = approval_at_start(plan, approved_by)
+        run = await self._engine.begin(plan, approved_by=opened)
+        if approved_by is not None and opened is None and plan.gate is not None:
+            await self._journal.append(run, Noted(plan.gate, {AGREED: approved_by}), "running")
+        return run
+
+    async def approve(self, run: str, who: str) -> None:
+        """Let a run do what it has left open. Raises Refused if nothing is, runs would meet, or it is too early."""
+        async with self._deciding:
+            row = await self._journal.find(run)
+            if row is None:
+                raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
+            for other in await self._journal.in_flight():
+                if other.run != run and (both := sorted(set(row.plan["claims"]) & set(other.plan["claims"]))):
+                    raise Refused(
+                        "run-under-way",
+                        f"run {other.run} ({other.change}) has {', '.join(both)}",
+                        f"wait for it: hitless watch {other.run}",
+                    )
+            for refusal in too_early(Plan.from_json(row.plan, KINDS), await observe(self._world)):
+                raise refusal
+            await self._engine.approve(run, who)
+
+    async def tend(self) -> None:
+        """Do what was approved beforehand, or needs no approval, once its time has come."""
+        now = self._world.clock.now()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        for row in (RunRow(**each) for each in await self._store.runs()):
+            if row.state == "completed" and row.plan["gate"] is not None and (who := await self._due(row, now)):
+                try:
+                    await self.approve(row.run, who)
+                except Refused as refusal:
+                    await self._not_yet(row, refusal)
+
+    async def _due(self, row: RunRow, now: float) -> str | None:
+        still = left_open(Plan.from_json(row.plan, KINDS), await self._journal.entries(row.run))
+        if still is None or still.due_at is None or now < still.due_at:
+            return None
+        return still.who
+
+    async def _not_yet(self, row: RunRow, refusal: Refused) -> None:
+        """Let `show` say why, and the next try wait."""
+        fact = Withheld(row.plan["gate"], refusal.code, refusal.text, refusal.hint)
+        await self._journal.append(row.run, fact, "completed")
+
+
+def too_early(plan: Plan, facts: Facts) -> Iterator[Refused]:
+    """Yield why the old side is still needed: instances that were started on it."""
+    for step in contracts(plan):
+        for name, now in facts.services.items():
+            for there in now.slots.values():
+                launch = there.launch
+                if launch.database == step.database and launch.schema != step.version:
+                    yield Refused(
+                        "contract-too-early",
+                        f'"{step.database}" still serves {name} {launch.version} ({len(there.numbers)} instances), '
+                        f"which uses {launch.schema or 'its tables as they are'}",
+                        f"wait until it is gone (hitless status), or move it in a change: "
+                        f"services: {{{name}: {{restart: true, schema: {step.version}}}}}",
+                    )
