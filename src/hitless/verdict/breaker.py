@@ -6,14 +6,25 @@ from collections import deque
 class Breaker:
     """Trips when at least `share` of at least `requests` requests within `window_s` seconds are bad."""
 
+    __slots__ = ("_bad", "_requests", "_seconds", "_share", "_total", "window_s")
+
     def __init__(self, requests: int = 20, share: float = 0.5, window_s: int = 5) -> None:
-        self._requests, self._share, self._window_s = requests, share, window_s
+        self._requests, self._share, self.window_s = requests, share, window_s
         self._seconds: deque[tuple[int, int, int]] = deque()  # second, requests, bad
+        self._total = self._bad = 0  # in the window
+
+    @property
+    def seconds(self) -> list[tuple[int, int, int]]:
+        """The counts of the window: second, requests, bad."""
+        return list(self._seconds)
 
     def feed(self, second: int, requests: int, bad: int) -> bool:
         """Take the counts of one second, in order of time; tell whether it trips now."""
         self._seconds.append((second, requests, bad))
-        while self._seconds[0][0] <= second - self._window_s:
-            self._seconds.popleft()
-        total, failed = (sum(each[part] for each in self._seconds) for part in (1, 2))
-        return total >= self._requests and failed >= self._share * total
+        self._total += requests
+        self._bad += bad
+        while self._seconds[0][0] <= second - self.window_s:
+            _, old, old_bad = self._seconds.popleft()
+            self._total -= old
+            self._bad -= old_bad
+        return self._total >= self._requests and self._bad >= self._share * self._total

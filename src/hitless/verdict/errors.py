@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hitless.verdict.fine import Fine
-from hitless.verdict.guard import Counts, Setting
+from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Mixture, Starts
+from hitless.verdict.placebo import Placebos
 from hitless.verdict.ticks import Arm
 
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
@@ -52,8 +53,8 @@ def checked_limits(worse: float, fine_below: float | None, weight: float) -> Non
         raise ValueError(f"weight={weight} is no part of a budget")
 
 
-class ErrorsWatch:
-    """Follows the errors of both arms."""
+class ErrorsWatch(Watch):
+    """Follows the errors of both arms. Where groups of the baseline look worse than the rest, it says no more."""
 
     def __init__(self, guard: Errors, setting: Setting) -> None:
         ratios = tuple(ratio * guard.worse for ratio in RATIOS)
@@ -61,17 +62,27 @@ class ErrorsWatch:
         self._mixture = Mixture(ratios, PRIOR, guard.worse, setting.cap, starts, setting.least_bad)
         self._fine = None if guard.fine_below is None else Fine(guard.fine_below)
         self._recent, self._recent_bad = 0.0, 0.0  # of the baseline
+        self._placebos = Placebos(setting.alpha)
         self.counts = Counts()
+
+    @property
+    def doubt(self) -> str:
+        """Say that errors come in clusters, so that counts of requests prove nothing."""
+        if not self._placebos.clustered:
+            return ""
+        return "errors are clustered: count users, or compare groups (Exchangeable)"
 
     @property
     def worse(self) -> float:
         """Evidence that the canary is worse."""
-        return self._mixture.stake.wealth
+        return 0.0 if self._placebos.clustered else self._mixture.stake.wealth
 
     @property
     def fine(self) -> float | None:
         """Evidence that the ratio is below the limit."""
-        return None if self._fine is None else self._fine.wealth
+        if self._fine is None:
+            return None
+        return 0.0 if self._placebos.clustered else self._fine.wealth
 
     def feed(self, canary: Arm, baseline: Arm, elapsed_s: float) -> bool:
         """Take one tick."""
@@ -92,6 +103,8 @@ class ErrorsWatch:
             self._mixture.stake.start(elapsed_s)
             self._mixture.feed(requests, 0, against, 0, rate)
         self._remember(against, against_bad)
+        if baseline.parts:
+            self._placebos.feed(baseline.parts)
         return True
 
     def _common_rate(self) -> float | None:
@@ -111,6 +124,7 @@ class ErrorsWatch:
             "counts": list(self.counts),
             "stake": self._mixture.stake.state(),
             "bad": self._mixture.bad,
+            "placebos": self._placebos.state(),
             "recent": [self._recent, self._recent_bad],
             "fine": None if self._fine is None else self._fine.x,
         }
@@ -120,6 +134,7 @@ class ErrorsWatch:
         self.counts = Counts(*state["counts"])
         self._mixture.stake.restore(state["stake"])
         self._mixture.bad = state["bad"]
+        self._placebos.restore(state["placebos"])
         self._recent, self._recent_bad = state["recent"]
         if self._fine is not None:
             self._fine.x = list(state["fine"])

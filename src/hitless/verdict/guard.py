@@ -20,34 +20,50 @@ class Setting(NamedTuple):
     cap: float  # wealth at which this guard's part alone is enough
     horizon_s: float
     least_bad: int  # never on fewer bad events of the canary
+    alpha: float  # of the whole verdict
 
 
-class Watch(Protocol):
-    """Follows the ticks of one guard."""
+class Watch:
+    """Follows the ticks of one guard. What a guard does not do, it inherits from here."""
 
-    counts: Counts
+    counts = Counts()
 
     @property
     def worse(self) -> float:
-        """Evidence that the canary is worse; 1 at the beginning."""
-        ...
+        """Evidence that the canary is worse; that of a fair game, from 1, if it is not."""
+        return 0.0
 
     @property
     def fine(self) -> float | None:
         """Evidence that the canary is better than the limit; None where no promotion was asked for."""
-        ...
+        return None
+
+    @property
+    def alarm(self) -> str:
+        """Why the canary must go at once, without statistics; empty for nothing."""
+        return ""
+
+    @property
+    def doubt(self) -> str:
+        """Why this guard believes its own counts no longer; empty for nothing."""
+        return ""
+
+    @property
+    def void(self) -> str:
+        """Why nothing that was compared can be believed; empty for nothing."""
+        return ""
 
     def feed(self, canary: Arm, baseline: Arm, elapsed_s: float) -> bool:
         """Take one tick in which both arms are known; tell whether it held anything to compare."""
-        ...
+        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
         """Return all that the future depends on, as plain values."""
-        ...
+        raise NotImplementedError
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state again, exactly."""
-        ...
+        raise NotImplementedError
 
 
 class Guard(Protocol):
@@ -60,7 +76,7 @@ class Guard(Protocol):
 
     @property
     def weight(self) -> float:
-        """Its part of the false-alarm budget, relative to the other guards."""
+        """Its part of the false-alarm budget, relative to the other guards; 0 for a guard without statistics."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from hitless.verdict.alternatives import Groups, guesses, weights
 from hitless.verdict.buckets import EDGES
 from hitless.verdict.errors import checked_limits
 from hitless.verdict.fine import Fine
-from hitless.verdict.guard import Counts, Setting
+from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
 
@@ -53,7 +53,7 @@ class Latency:
         return asdict(self)
 
 
-class LatencyWatch:
+class LatencyWatch(Watch):
     """Follows the latencies of both arms.
 
     Per alternative: log E += h_c . ln(qc/q0) + h_b . ln(qb/q0) with q0 = w qc + (1-w) qb, for ANY guesses made before

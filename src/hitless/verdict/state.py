@@ -2,15 +2,21 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from hitless.verdict.business import Business
 from hitless.verdict.errors import Errors
+from hitless.verdict.exchangeable import Exchangeable
 from hitless.verdict.guard import Guard
 from hitless.verdict.latency import Latency
+from hitless.verdict.processes import Crashes, Saturation
+from hitless.verdict.samples import SampleRatio
 
 FORMAT = 1
-KINDS: dict[str, type[Errors] | type[Latency]] = {"Errors": Errors, "Latency": Latency}
+KINDS: dict[str, Callable[..., Guard]] = {
+    kind.__name__: kind for kind in (Business, Crashes, Errors, Exchangeable, Latency, SampleRatio, Saturation)
+}
 
 
 def encode(guards: Sequence[Guard], state: dict[str, Any]) -> bytes:

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+from hitless.verdict.broken import Broken
 from hitless.verdict.decision import Decision
 from hitless.verdict.guard import Counts, Guard, Setting, Watch, arms
 from hitless.verdict.state import decode, encode
 from hitless.verdict.ticks import Tick, checked
 
 SILENCE_S = 60  # without anything to compare: no evidence
+BREAKER = "breaker"
 
 
 class Verdict:
@@ -16,9 +19,11 @@ class Verdict:
 
     `alpha` is the probability that a healthy canary is ever rolled back, `beta` that one exactly at its limit is
     promoted, `horizon_s` the time that the run may take (evidence about late regressions is spread over it; the
-    guarantee of `alpha` does not end with it). Nothing fires on fewer than `least_bad` bad events of the canary.
-    The first `warmup_s` seconds are not looked at. After `silence_s` seconds without anything to compare it holds, and
-    after `blind_s` (None: never) it rolls back. Raises ValueError for what cannot be.
+    guarantee of `alpha` does not end with it). The evidence of the guards is averaged by their weights, which is valid
+    however they depend on one another. Nothing fires on fewer than `least_bad` bad events of the canary, except the
+    `breaker`, which looks at what is plainly broken and is armed from the first second. The first `warmup_s` seconds
+    are not compared. After `silence_s` seconds without anything to compare in one of the guards of the changed service
+    it holds, and after `blind_s` (None: never) it rolls back. Raises ValueError for what cannot be.
     """
 
     def __init__(
@@ -32,23 +37,32 @@ class Verdict:
         warmup_s: int = 0,
         silence_s: int = SILENCE_S,
         blind_s: int | None = None,
+        breaker: bool = True,
     ) -> None:
         if not guards or len({guard.name for guard in guards}) != len(guards):
             raise ValueError("a verdict needs at least one guard, and names that differ")
         if not (0.0 < alpha < 1.0 and 0.0 < beta < 1.0 and 0.0 < horizon_s < math.inf):
-            raise ValueError(f"alpha={alpha}, beta={beta}, horizon_s={horizon_s}: probabilities and seconds, please")
+            raise ValueError(f"alpha={alpha}, beta={beta}, horizon_s={horizon_s}: two probabilities, and seconds")
         self.guards, self.alpha, self.beta, self.horizon_s = tuple(guards), alpha, beta, horizon_s
-        self.least_bad, self.warmup_s, self.silence_s, self.blind_s = least_bad, warmup_s, silence_s, blind_s
-        total = math.fsum(guard.weight for guard in guards)
-        self.weights = tuple(guard.weight / total for guard in guards)
-        self.watches: tuple[Watch, ...] = tuple(
-            guard.watch(Setting(1.0 / (alpha * weight), horizon_s, least_bad))
-            for guard, weight in zip(guards, self.weights, strict=True)
+        self.options: dict[str, Any] = {
+            "least_bad": least_bad,
+            "warmup_s": warmup_s,
+            "silence_s": silence_s,
+            "blind_s": blind_s,
+            "breaker": breaker,
+        }
+        total = math.fsum(guard.weight for guard in guards) or 1.0
+        self._weights = tuple(guard.weight / total for guard in guards)
+        self._watches: tuple[Watch, ...] = tuple(
+            guard.watch(Setting(1.0 / (alpha * weight) if weight else math.inf, horizon_s, least_bad, alpha))
+            for guard, weight in zip(guards, self._weights, strict=True)
         )
-        self.first_t: int | None = None
-        self.last_t: int | None = None
-        self.seen_t: list[int | None] = [None] * len(guards)  # when each guard last had something to compare
-        self.final: Decision | None = None
+        self._broken = Broken() if breaker else None
+        self._first_t: int | None = None
+        self._last_t: int | None = None
+        self._seen_t: list[int | None] = [None] * len(guards)  # when each guard last had something to compare
+        self._must = [index for index, guard in enumerate(guards) if not guard.on] or list(range(len(guards)))
+        self._final: Decision | None = None
 
     def feed(self, tick: Tick) -> Decision:
         """Take the counts of one second and decide.
@@ -57,68 +71,85 @@ class Verdict:
         is no count; nothing has changed then.
         """
         tick = checked(tick)
-        if self.last_t is not None and tick.t <= self.last_t:
-            if tick.t < self.last_t:
-                raise ValueError(f"tick {tick.t} comes after tick {self.last_t}")
+        if self._last_t is not None and tick.t <= self._last_t:
+            if tick.t < self._last_t:
+                raise ValueError(f"tick {tick.t} comes after tick {self._last_t}")
             return self.decide()
-        if self.first_t is None:
-            self.first_t = tick.t
-        self.last_t = tick.t
-        if self.final is None and tick.t - self.first_t >= self.warmup_s:
-            self._look(tick, tick.t - self.first_t)
+        if self._first_t is None:
+            self._first_t = tick.t
+        self._last_t = tick.t
+        if self._final is None:
+            self._look(tick, tick.t - self._first_t)
         decision = self.decide()
         if decision.kind in ("roll back", "promote"):
-            self.final = decision
+            self._final = decision
         return decision
 
     def _look(self, tick: Tick, elapsed_s: int) -> None:
-        for index, (guard, watch) in enumerate(zip(self.guards, self.watches, strict=True)):
+        if self._broken is not None:
+            self._broken.feed(tick)
+        if elapsed_s < self.options["warmup_s"]:
+            return
+        for index, guard in enumerate(self.guards):
             canary, baseline = arms(guard, tick)
-            if canary is not None and baseline is not None and watch.feed(canary, baseline, elapsed_s):
-                self.seen_t[index] = tick.t
+            if canary is not None and baseline is not None and self._watches[index].feed(canary, baseline, elapsed_s):
+                self._seen_t[index] = tick.t
 
     def decide(self) -> Decision:
         """Return the decision as it stands after the last tick."""
-        if self.final is not None:
-            return self.final
-        parts = [weight * watch.worse for weight, watch in zip(self.weights, self.watches, strict=True)]
+        if self._final is not None:
+            return self._final
+        parts = [weight * watch.worse for weight, watch in zip(self._weights, self._watches, strict=True)]
         total = math.fsum(parts)
         lead = parts.index(max(parts))
-        guard, watch = self.guards[lead], self.watches[lead]
-        kind, reason = self._kind(total, watch.counts)
-        threshold = 1.0 / self.alpha
-        null = getattr(guard, "worse", 1.0)
-        return Decision(kind, guard.name, reason, total, watch.counts, threshold, null)
+        kind, name, reason = self._kind(total, self.guards[lead].name)
+        counts = self._watches[lead].counts
+        return Decision(kind, name, reason, total, counts, 1.0 / self.alpha, getattr(self.guards[lead], "worse", 1.0))
 
-    def _kind(self, total: float, counts: Counts) -> tuple[str, str]:
+    def _kind(self, total: float, lead: str) -> tuple[str, str, str]:
+        """Return kind, guard and reason. What is broken comes first, then what is worse, then what is not known."""
+        if self._broken is not None and self._broken.reason:
+            return "roll back", BREAKER, self._broken.reason
+        for guard, watch in zip(self.guards, self._watches, strict=True):
+            if watch.alarm:
+                return "roll back", guard.name, watch.alarm
+        for guard, watch in zip(self.guards, self._watches, strict=True):
+            if watch.void:
+                return "hold", guard.name, watch.void
         if total * self.alpha >= 1.0:
-            return "roll back", "worse"
+            return "roll back", lead, "worse"
+        doubt = next((watch.doubt for watch in self._watches if watch.doubt), "")
+        if doubt and not total:
+            return "hold", lead, doubt
         silent_s = self._silent_s()
-        if silent_s >= self.silence_s:
-            if self.blind_s is not None and silent_s >= self.blind_s:
-                return "roll back", f"blind: nothing to compare for {silent_s} s"
-            return "hold", f"no evidence for {silent_s} s"
-        fine = [watch.fine for watch in self.watches if watch.fine is not None]
+        if silent_s >= self.options["silence_s"]:
+            blind_s = self.options["blind_s"]
+            if blind_s is not None and silent_s >= blind_s:
+                return "roll back", lead, f"blind: nothing to compare for {silent_s} s"
+            return "hold", lead, f"no evidence for {silent_s} s"
+        fine = [watch.fine for watch in self._watches if watch.fine is not None]
         if fine and min(fine) * self.beta >= 1.0:
-            return "promote", "shown to be better than its limit"
-        return "continue", "undecided"
+            return "promote", lead, "shown to be better than its limit"
+        return "continue", lead, doubt or "undecided"
 
     def _silent_s(self) -> int:
         """Return for how long the guard that waits longest has had nothing to compare."""
-        if self.last_t is None or self.first_t is None:
+        if self._last_t is None or self._first_t is None:
             return 0
-        since = min(self.first_t - 1 if seen is None else seen for seen in self.seen_t)
-        return self.last_t - since
+        before = self._first_t - 1
+        since = min(before if self._seen_t[index] is None else self._seen_t[index] or 0 for index in self._must)
+        return self._last_t - since
 
     def dump(self) -> bytes:
         """Return all that later decisions depend on, at most 64 KiB."""
-        final = self.final
+        final = self._final
         state = {
             "settings": [self.alpha, self.beta, self.horizon_s],
-            "options": [self.least_bad, self.warmup_s, self.silence_s, self.blind_s],
-            "clock": [self.first_t, self.last_t],
-            "seen": self.seen_t,
-            "watches": [watch.state() for watch in self.watches],
+            "options": self.options,
+            "clock": [self._first_t, self._last_t],
+            "seen": self._seen_t,
+            "watches": [watch.state() for watch in self._watches],
+            "broken": None if self._broken is None else self._broken.state(),
             "final": None if final is None else [final.kind, final.guard, final.reason, final.e_value, *final.parts()],
         }
         return encode(self.guards, state)
@@ -128,22 +159,19 @@ class Verdict:
         """Return a verdict that decides on as the dumped one would, bit by bit; raises ValueError for other data."""
         guards, state = decode(data)
         try:
-            least_bad, warmup_s, silence_s, blind_s = state["options"]
-            verdict = cls(
-                guards,
-                *state["settings"],
-                least_bad=least_bad,
-                warmup_s=warmup_s,
-                silence_s=silence_s,
-                blind_s=blind_s,
-            )
-            verdict.first_t, verdict.last_t = state["clock"]
-            verdict.seen_t = state["seen"]
-            for watch, kept in zip(verdict.watches, state["watches"], strict=True):
-                watch.restore(kept)
-            if state["final"] is not None:
-                kind, guard, reason, e_value, counts, threshold, null = state["final"]
-                verdict.final = Decision(kind, guard, reason, e_value, Counts(*counts), threshold, null)
+            verdict = cls(guards, *state["settings"], **state["options"])
+            verdict._restore(state)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no dumped verdict: {error!r}") from error
         return verdict
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._first_t, self._last_t = state["clock"]
+        self._seen_t = state["seen"]
+        for watch, kept in zip(self._watches, state["watches"], strict=True):
+            watch.restore(kept)
+        if self._broken is not None:
+            self._broken.restore(state["broken"])
+        if state["final"] is not None:
+            kind, guard, reason, e_value, counts, threshold, null = state["final"]
+            self._final = Decision(kind, guard, reason, e_value, Counts(*counts), threshold, null)
