@@ -57,6 +57,9 @@ class Verdict:
             guard.watch(Setting(1.0 / (alpha * weight) if weight else math.inf, horizon_s, least_bad, alpha))
             for guard, weight in zip(guards, self._weights, strict=True)
         )
+        self._absolute = [
+            (guard, watch) for guard, watch in zip(self.guards, self._watches, strict=True) if not guard.weight
+        ]
         self._broken = Broken() if breaker else None
         self._first_t: int | None = None
         self._last_t: int | None = None
@@ -108,29 +111,36 @@ class Verdict:
 
     def _kind(self, total: float, lead: str) -> tuple[str, str, str]:
         """Return kind, guard and reason. What is broken comes first, then what is worse, then what is not known."""
-        if self._broken is not None and self._broken.reason:
-            return "roll back", BREAKER, self._broken.reason
-        for guard, watch in zip(self.guards, self._watches, strict=True):
-            if watch.alarm:
-                return "roll back", guard.name, watch.alarm
-        for guard, watch in zip(self.guards, self._watches, strict=True):
-            if watch.void:
-                return "hold", guard.name, watch.void
+        if (plain := self._plain()) is not None:
+            return plain
         if total * self.alpha >= 1.0:
             return "roll back", lead, "worse"
         doubt = next((watch.doubt for watch in self._watches if watch.doubt), "")
         if doubt and not total:
             return "hold", lead, doubt
-        silent_s = self._silent_s()
-        if silent_s >= self.options["silence_s"]:
-            blind_s = self.options["blind_s"]
-            if blind_s is not None and silent_s >= blind_s:
-                return "roll back", lead, f"blind: nothing to compare for {silent_s} s"
-            return "hold", lead, f"no evidence for {silent_s} s"
+        if (silent_s := self._silent_s()) >= self.options["silence_s"]:
+            return self._silent(silent_s, lead)
         fine = [watch.fine for watch in self._watches if watch.fine is not None]
         if fine and min(fine) * self.beta >= 1.0:
             return "promote", lead, "shown to be better than its limit"
         return "continue", lead, doubt or "undecided"
+
+    def _plain(self) -> tuple[str, str, str] | None:
+        """Return what needs no statistics."""
+        if self._broken is not None and self._broken.reason:
+            return "roll back", BREAKER, self._broken.reason
+        for guard, watch in self._absolute:
+            if watch.alarm:
+                return "roll back", guard.name, watch.alarm
+            if watch.void:
+                return "hold", guard.name, watch.void
+        return None
+
+    def _silent(self, silent_s: int, lead: str) -> tuple[str, str, str]:
+        blind_s = self.options["blind_s"]
+        if blind_s is not None and silent_s >= blind_s:
+            return "roll back", lead, f"blind: nothing to compare for {silent_s} s"
+        return "hold", lead, f"no evidence for {silent_s} s"
 
     def _silent_s(self) -> int:
         """Return for how long the guard that waits longest has had nothing to compare."""
