@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check bench soak clean
+.PHONY: setup node demo test check bench soak clean
 
 setup: $(VENV)/.done
 
@@ -12,6 +12,10 @@ $(VENV)/.done: pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
+
+# The official providers of flags for Node and the web; without them their tests say that they were not run.
+node:
+	npm install --prefix tests/live/flags/node --no-package-lock --no-audit --no-fund --silent
 
 check: setup
 	$(BIN)/ruff check .

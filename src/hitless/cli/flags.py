@@ -39,7 +39,7 @@ def flags_command() -> None:
 @here
 def list_command(at: Here, set_name: str) -> int:
     """List the flags: who gets what, whose they are."""
-    listed = at.client().get(f"{_base(set_name)}/flags")
+    listed = _get(at, f"{_base(set_name)}/flags")
     emit_json(listed) if at.as_json else emit(list_text(listed))
     return Exit.DONE
 
@@ -50,7 +50,7 @@ def list_command(at: Here, set_name: str) -> int:
 @here
 def show_command(at: Here, flag: str, set_name: str) -> int:
     """Show a flag: its definition, its last edits, and those to come."""
-    shown = at.client().get(_flag(set_name, flag))
+    shown = _get(at, _flag(set_name, flag))
     emit_json(shown) if at.as_json else emit(show_text(shown))
     return Exit.DONE
 
@@ -130,7 +130,7 @@ def import_command(at: Here, file: Path, bucketing: str | None, set_name: str, w
 @here
 def export_command(at: Here, out: Path | None, set_name: str) -> int:
     """Print a set as flags.json, letter by letter as it was imported or last edited."""
-    document = at.client().get(_base(set_name))["document"]
+    document = _get(at, _base(set_name))["document"]
     if out is None:
         sys.stdout.write(document if document.endswith("\n") else document + "\n")
         return Exit.DONE
@@ -149,7 +149,7 @@ def export_command(at: Here, out: Path | None, set_name: str) -> int:
 @here
 def history_command(at: Here, flag: str, limit: int, set_name: str) -> int:
     """Show who changed what, when and why; of one flag, or of the whole set."""
-    edits = at.client().get(f"{_base(set_name)}/history?{urlencode({'flag': flag, 'limit': limit})}")
+    edits = _get(at, f"{_base(set_name)}/history?{urlencode({'flag': flag, 'limit': limit})}")
     emit_json(edits) if at.as_json else emit(history_text(edits))
     return Exit.DONE
 
@@ -158,7 +158,7 @@ def history_command(at: Here, flag: str, limit: int, set_name: str) -> int:
 @here
 def clients_command(at: Here) -> int:
     """List the connected clients, and which of them have what is served."""
-    clients = at.client().get("/v1/flag-clients")
+    clients = _get(at, "/v1/flag-clients")
     emit_json(clients) if at.as_json else emit(clients_text(clients))
     return Exit.DONE
 
@@ -170,7 +170,7 @@ def clients_command(at: Here) -> int:
 def stale_command(at: Here, days: int | None, set_name: str) -> int:
     """List the flags that have had their time, with their owners."""
     query = "" if days is None else f"?days={days}"
-    found = at.client().get(f"{_base(set_name)}/stale{query}")
+    found = _get(at, f"{_base(set_name)}/stale{query}")
     if at.as_json:
         emit_json(found)
     else:
@@ -231,6 +231,11 @@ def _waiting(wait: str | None) -> dict[str, float]:
         return {} if wait is None else {"wait_s": parse_duration_s(wait)}
     except ValueError as error:
         raise InvalidInput("usage", f"--wait: {error}", "like --wait 30s") from None
+
+
+def _get(at: Here, path: str) -> Any:
+    """Ask, also a controller that is just coming back."""
+    return at.client().patiently(path, patience_s=5.0)
 
 
 def _base(set_name: str) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from hitless.flags.guard import BeforeAfter
 from hitless.flags.ports import UserSecond
@@ -21,6 +20,7 @@ class Baking:
     step: Bake
     started_at: float  # seconds since the epoch
     intact: set[int] = field(default_factory=set)  # seconds of the bake in which nothing was lost
+    lost_s: int = 0
     _compared: dict[str, BeforeAfter] = field(default_factory=dict)  # by service
     _worse: str = ""
 
@@ -35,7 +35,11 @@ class Baking:
 
     def count(self, second: UserSecond) -> None:
         """Take one second of one service; one with lost records is no evidence for or against."""
-        if second.lost or second.service not in self._compared:
+        if second.service not in self._compared:
+            return
+        if second.lost:
+            # Each second comes once for every service.
+            self.lost_s += second.service == self.step.services[0] and second.at >= self.started_at
             return
         compared = self._compared[second.service]
         if second.at < math.floor(self.started_at):
@@ -73,24 +77,20 @@ class Baking:
         return now >= self.started_at + self.step.bake_s + SETTLES_S and not self._observed
 
     def numbers(self, failure: StepFailed | None) -> dict[str, object]:
-        """Write down what was found, for the journal."""
-        services: dict[str, Any] = {
-            name: {
-                "users": met.users,
-                "bad_users": met.bad,
-                "users_before": met.users_before,
-                "bad_users_before": met.bad_before,
-            }
-            for name, met in self._compared.items()
-        }
+        """Write down what was found, in the form of every watch: the time before stands for the baseline."""
         verdict = "worse" if self._worse else "undecided" if self._observed else "no evidence"
-        reason = failure.text if failure else "" if self._observed else "a user of one of its services"
+        compared = list(self._compared.values())
+        before = {
+            "users": sum(met.users_before for met in compared),
+            "bad_users": sum(met.bad_before for met in compared),
+        }
         return {
+            "service": f"flag {self.step.flag} at {self.step.stage}",
             "verdict": verdict,
-            "flag": self.step.flag,
-            "stage": self.step.stage,
-            "services": services,
-            "reason": reason,
+            "canary": {"users": sum(met.users for met in compared), "bad_users": sum(met.bad for met in compared)},
+            "baseline": before,
+            "seconds": {"seen": len(self.intact), "lost": self.lost_s},
+            "reason": failure.text if failure else "" if self._observed else "a user of one of its services",
         }
 
     @property
