@@ -170,8 +170,8 @@ class Controller:
 
     async def asked(self, run: str, what: str, who: str) -> None:
         """Write down who asked for something, before it is done or refused."""
-        row = await self._row(run)
-        await self._journal.append(run, Noted(0, {"asked": what, "who": who}), row.state)
+        await self._row(run)
+        await self._journal.remark(run, {"asked": what, "who": who})
 
     async def audit(self, expected: str = "") -> dict[str, Any]:
         """Follow the chain over the whole journal; `broken` names the first fact that is not as it was written.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hitless.engine.journal import FACT_NAMES, FACTS, Entry, Fact, State
+from hitless.engine.journal import FACT_NAMES, FACTS, Entry, Fact, Noted, State
 from hitless.engine.ports import RunRow
 from hitless.store.postgres import Fact as Line
 from hitless.store.postgres import Store
@@ -23,6 +23,10 @@ class StoredJournal:
     async def append(self, run: str, fact: Fact, state: State) -> Entry:
         """Write one fact; it is on disk at the return."""
         return _entry(await self._store.append(run, FACT_NAMES[type(fact)], asdict(fact), state))
+
+    async def remark(self, run: str, remark: dict[str, object]) -> None:
+        """Write down something that moves nothing, wherever the run is by then."""
+        await self._store.append(run, FACT_NAMES[Noted], asdict(Noted(0, remark)), None)
 
     async def entries(self, run: str, after: int = 0) -> Sequence[Entry]:
         """Read the facts of a run in order."""

@@ -143,13 +143,17 @@ class Store:
         return str(row["run"]) if row else ""
 
     @whole
-    async def append(self, run: str, fact: str, body: dict[str, Any], state: str) -> Fact:
-        """Write one fact and the state that follows from it. Raises Abandon if a newer controller is there."""
+    async def append(self, run: str, fact: str, body: dict[str, Any], state: str | None) -> Fact:
+        """Write one fact and the state that follows from it (None: the state stays).
+
+        Raises Abandon if a newer controller is there.
+        """
         async with self._statement() as connection, connection.transaction():
             await self._fence(connection, "FOR SHARE")
-            await connection.execute(
-                "UPDATE hitless.run SET state = %s WHERE run = %s AND state <> %s", (state, run, state)
-            )
+            if state is not None:
+                await connection.execute(
+                    "UPDATE hitless.run SET state = %s WHERE run = %s AND state <> %s", (state, run, state)
+                )
             cursor = await connection.execute(
                 "INSERT INTO hitless.journal (run, epoch, fact, body) VALUES (%s, %s, %s, %s) "
                 "RETURNING position, extract(epoch FROM at)::float8 AS at, run, fact, body",
