@@ -33,6 +33,11 @@ def test_a_shell_gets_its_script(shell: str, capsys: pytest.CaptureFixture[str])
 def test_a_word_is_completed() -> None:
     environment = {**os.environ, "_HITLESS_COMPLETE": "bash_complete", "COMP_WORDS": "hitless roll", "COMP_CWORD": "1"}
     answer = subprocess.run(
-        [sys.executable, "-m", "hitless.cli.main"], env=environment, capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "hitless.cli.main"],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert "plain,rollback" in answer.stdout, answer.stderr
