@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 from hitless.app.contract_rules import AGREED, approval_at_start, contracts, left_open
 from hitless.app.facts import Facts
@@ -9,7 +10,6 @@ from hitless.app.journal import StoredJournal
 from hitless.app.observation import observe
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
-from hitless.engine.journal import Noted, Withheld
 from hitless.engine.ports import RunRow
 from hitless.kit.errors import InvalidInput, Refused
 from hitless.plan.plan import Plan
@@ -31,7 +31,7 @@ class ContractCases:
         opened = approval_at_start(plan, approved_by)
         run = await self._engine.begin(plan, approved_by=opened)
         if approved_by is not None and opened is None and plan.gate is not None:
-            await self._journal.append(run, Noted(plan.gate, {AGREED: approved_by}), "running")
+            await self._engine.note(run, plan.gate, {AGREED: approved_by})
         return run
 
     async def approve(self, run: str, who: str) -> None:
@@ -62,18 +62,14 @@ class ContractCases:
                 try:
                     await self.approve(row.run, who)
                 except Refused as refusal:
-                    await self._not_yet(row, refusal)
+                    with suppress(Refused):  # somebody was faster
+                        await self._engine.withhold(row.run, refusal.code, refusal.text, refusal.hint)
 
     async def _due(self, row: RunRow, now: float) -> str | None:
         still = left_open(Plan.from_json(row.plan, KINDS), await self._journal.entries(row.run))
         if still is None or still.due_at is None or now < still.due_at:
             return None
         return still.who
-
-    async def _not_yet(self, row: RunRow, refusal: Refused) -> None:
-        """Let `show` say why, and the next try wait."""
-        fact = Withheld(row.plan["gate"], refusal.code, refusal.text, refusal.hint)
-        await self._journal.append(row.run, fact, "completed")
 
 
 def too_early(plan: Plan, facts: Facts) -> Iterator[Refused]:

@@ -15,6 +15,7 @@ from hitless.app.databases import Databases
 from hitless.app.differences import running, structural
 from hitless.app.exposure import exposed_now
 from hitless.app.flag_cases import FlagCases
+from hitless.app.going_back import ACCEPTED, lost, refuse_loss
 from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
 from hitless.app.observation import instance_states, observe, status_of
@@ -203,8 +204,8 @@ class Controller:
         """Take a run in flight back."""
         await self._engine.abort(run, why)
 
-    async def rollback(self, run: str, why: str) -> None:
-        """Take a completed run back.
+    async def rollback(self, run: str, why: str, accept_loss: int = 0) -> None:
+        """Take a completed run back; `accept_loss` rows may be given up that the old side cannot hold.
 
         Raises Refused if a later run stands on it, or what going back needs is no longer there.
         """
@@ -215,6 +216,9 @@ class Controller:
             reached = fold(await self._journal.entries(run)).reached
             for refusal in against_going_back(plan.steps[:reached], await observe(self._world), missing):
                 raise Refused(refusal.code, f"run {run} cannot be taken back: {refusal.text}", refusal.hint)
+            refuse_loss(run, await lost(plan.steps[:reached], self._world.databases), accept_loss)
+            if accept_loss:
+                await self._engine.note(run, 0, {ACCEPTED: accept_loss})
             await self._engine.rollback(run, why)
 
     async def _refuse_later(self, row: RunRow) -> None:

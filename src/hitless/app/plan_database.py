@@ -130,6 +130,7 @@ class DatabasePart:
         )
         return Proposal(
             prepare=steps.before,
+            retire=(steps.switch,),
             conclude=conclude,
             needs_approval=True,
             refusals=refusals,

@@ -1,14 +1,17 @@
 """What is told about a run: its steps, its verdicts, and what users felt while it went on."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from hitless.app.account import counted
 from hitless.app.contract_rules import left_open
+from hitless.app.going_back import lost
 from hitless.app.observation import recent
 from hitless.app.world import KINDS, World
 from hitless.engine.journal import Entry, Noted, Run, fold
 from hitless.engine.ports import Journal, RunRow
+from hitless.kit.errors import HitlessError
 from hitless.plan.plan import Plan
 from hitless.signals.ports import Second
 
@@ -30,12 +33,36 @@ class Reports:
             "why": row.plan["why"],
             "hash": row.plan["hash"],
             "steps": [_step(step, run) for step in row.plan["steps"]],
-            "open": _open(row.plan, run, entries),
+            "open": await self._open(row.plan, run, entries),
+            "progress": _progress(entries),
             "requests": await self._requests(row, entries),
             "verdicts": [
                 _verdict(entry) for entry in entries if isinstance(entry.fact, Noted) and "verdict" in entry.fact.remark
             ],
         }
+
+    async def _open(self, plan: dict[str, Any], run: Run, entries: Sequence[Entry]) -> dict[str, Any] | None:
+        """Say which steps wait for an approval, until when, and why they were not done when it was last given."""
+        gate = plan["gate"]
+        if gate is None or run.turned_back or run.reached >= len(plan["steps"]):
+            return None
+        whole, why = Plan.from_json(plan, KINDS), run.withheld
+        still = left_open(whole, entries)
+        return {
+            "steps": [step["describe"] for step in plan["steps"][gate:]],
+            "approved": run.approved,
+            "withheld": {"code": why.code, "text": why.text, "hint": why.hint} if why else None,
+            "due_at": still.due_at if still else None,
+            "agreed_by": still.who if still else None,
+            "lost_by_rollback": await self._lost(whole) if still else [],
+        }
+
+    async def _lost(self, plan: Plan) -> list[dict[str, Any]]:
+        """List the rows that the old side cannot hold; none where the database does not answer."""
+        with suppress(HitlessError):
+            rows = await lost(plan.steps, self._world.databases)
+            return [{"table": row.table, "key": list(row.key), "why": row.why} for row in rows]
+        return []
 
     async def _requests(self, row: RunRow, entries: Any) -> dict[str, int]:
         """Return the counts of a run at rest from the journal, else those up to now."""
@@ -45,19 +72,12 @@ class Reports:
         return count(await recent(self._world, row.created_at))
 
 
-def _open(plan: dict[str, Any], run: Run, entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """Say which steps wait for an approval, and why they were not done when somebody last gave it."""
-    gate = plan["gate"]
-    if gate is None or run.turned_back or run.reached >= len(plan["steps"]):
-        return None
-    why, still = run.withheld, left_open(Plan.from_json(plan, KINDS), entries)
-    return {
-        "due_at": still.due_at if still else None,
-        "agreed_by": still.who if still else None,
-        "steps": [step["describe"] for step in plan["steps"][gate:]],
-        "approved": run.approved,
-        "withheld": {"code": why.code, "text": why.text, "hint": why.hint} if why else None,
-    }
+def _progress(entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """Return how far the backfill under way, or the last one, has come: rows, rows a second, seconds left."""
+    for entry in reversed(entries):
+        if isinstance(entry.fact, Noted) and "rows_s" in entry.fact.remark:
+            return dict(entry.fact.remark)
+    return None
 
 
 def count(seconds: list[Second]) -> dict[str, int]:

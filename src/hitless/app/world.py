@@ -9,8 +9,8 @@ from hitless.app.databases import Databases
 from hitless.app.flag_server import publisher
 from hitless.app.flag_users import TickUsers
 from hitless.app.throttle import UsersFirst
-from hitless.database.driver import DatabaseDriver
-from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
+from hitless.database.driver import Accepted, DatabaseDriver, nothing_accepted
+from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.flags.driver import FlagsDriver
 from hitless.flags.postgres import Definitions
 from hitless.flags.published import Published
@@ -37,7 +37,7 @@ KINDS: Mapping[str, type[Any]] = {
     kind.kind: kind
     for kind in (
         *(Start, Stop, Check, Admit, Drain, Shift, Watch),
-        *(Expand, Withdraw, Backfill, Verify, Contract),
+        *(Expand, Withdraw, Backfill, Verify, Switch, Contract),
         *(Stage, Bake),
     )
 }
@@ -106,6 +106,7 @@ class World:
         fence: Fence,
         definitions: Definitions,
         evidence: Evidence | None = None,
+        accepted: Accepted = nothing_accepted,
     ) -> Self:
         """Wire the rooms for one system; without `evidence` the tests of a run live as long as this world."""
         clock = SystemClock()
@@ -123,7 +124,7 @@ class World:
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
             signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words),
             databases=databases,
-            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock)),
+            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted),
             published=published,
             flags=FlagsDriver(published, TickUsers(ticks, clock), clock),
         )

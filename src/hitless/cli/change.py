@@ -102,11 +102,12 @@ def abort_command(at: Here, run: str | None, why: str) -> int:
 
 @click.command("rollback")
 @click.argument("run")
+@click.option("--accept-loss", type=click.IntRange(min=0), default=0, help="Rows that the old side cannot hold.")
 @why_option
 @here
-def rollback_command(at: Here, run: str, why: str) -> int:
+def rollback_command(at: Here, run: str, accept_loss: int, why: str) -> int:
     """Take a completed run back."""
-    after = _tell(at, run, "rollback", why)
+    after = _tell(at, run, "rollback", why, accept_loss=accept_loss)
     return _back(_follow(at, run, None, after))
 
 
@@ -180,9 +181,9 @@ def _back(end: Exit) -> Exit:
     return Exit.DONE if end is Exit.ROLLED_BACK else end
 
 
-def _tell(at: Here, run: str, verb: str, why: str) -> int:
+def _tell(at: Here, run: str, verb: str, why: str, **more: int) -> int:
     """Tell a run something; returns the position of the journal behind which the consequences stand."""
-    answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why, "who": who()})
+    answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why, "who": who(), **more})
     if at.as_json:
         emit_json(answer)
     else:

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from hitless.cli.verdicts import verdict_text
@@ -68,6 +69,19 @@ def _proof_lines(proof: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _open_text(run: str, still: Mapping[str, Any]) -> Iterator[str]:
+    due_at, by = still["due_at"], still["agreed_by"]
+    when = f"open until approved (hitless contract {run})"
+    if due_at is not None and by is not None:
+        when = f"open until {datetime.fromtimestamp(due_at, UTC):%Y-%m-%d %H:%M:%S} UTC, approved by {by}"
+    yield f"  {when}: {'; '.join(still['steps'])}"
+    if (why := still["withheld"]) is not None:
+        yield f"  not done: {why['code']}: {why['text']}"
+    if rows := still["lost_by_rollback"]:
+        shown = "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['why']}" for row in rows[:5])
+        yield f"  rollback would give up {len(rows)} rows (--accept-loss {len(rows)}): {shown}"
+
+
 def fact_text(fact: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:
     """Say what one line of the journal means; None for what a person need not see."""
     body = fact["body"]
@@ -105,9 +119,17 @@ def _remark(remark: Mapping[str, Any]) -> str | None:
         return f"       {verdict_text(remark)}"
     if "trouble" in remark:
         return f"       trouble ({remark['attempt']}): {remark['trouble']}"
+    if "rows_s" in remark:
+        return f"       {progress_text(remark)}"
     if "text" in remark:
         return f"       {remark['text']}"
     return None
+
+
+def progress_text(progress: Mapping[str, Any]) -> str:
+    """Say how far a backfill has come."""
+    left = f", {progress['left_s']:g} s left" if progress["left_s"] else ""
+    return f"{progress['table']}: {progress['rows']:,} rows, {progress['rows_s']:,} rows/s{left}"
 
 
 def show_text(shown: Mapping[str, Any]) -> str:
@@ -118,8 +140,10 @@ def show_text(shown: Mapping[str, Any]) -> str:
         f"requests {requests['total']}, failed {requests['failed']}",
     ]
     lines += [f"  {step['position']:>3}  {step['state']:8}  {step['describe']}" for step in shown["steps"]]
+    if shown["progress"] is not None and shown["state"] == "running":
+        lines.append(f"  {progress_text(shown['progress'])}")
     if shown["open"] is not None:
-        lines.append(f"  open until approved (hitless contract {shown['run']}): {'; '.join(shown['open']['steps'])}")
+        lines += _open_text(shown["run"], shown["open"])
     lines += [f"verdict  {verdict['position']:>3}  {verdict_text(verdict)}" for verdict in shown["verdicts"]]
     return "\n".join(lines)
 

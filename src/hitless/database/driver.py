@@ -1,6 +1,6 @@
 """Carries out the steps of the room; both doors are safe to call again after a kill at any point."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from hitless.database import expanding, filling, phases, verifying
 from hitless.database.compiled import Compiled
@@ -8,7 +8,8 @@ from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted
 from hitless.database.postgres import Session, Target
-from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
+from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
+from hitless.database.unmappable import Unmappable, unmappable
 from hitless.database.views import create_schema, create_views
 from hitless.kit.errors import Refused
 from hitless.plan.ports import Moment, StepFailed
@@ -16,17 +17,28 @@ from hitless.plan.step import Step
 
 UrlOf = Callable[[str], str]  # the URL of a database by its name; may hold a secret, so it is asked for each time
 
+SchemaStep = Expand | Withdraw | Backfill | Verify | Switch | Contract
+Accepted = Callable[[str], Awaitable[int]]  # how many rows of a run may be given up when it is taken back
+
 
 async def unthrottled() -> None:
     """Let the next batch run at once."""
 
 
-class DatabaseDriver:
-    """Carries out Expand, Backfill, Verify, Contract and Withdraw."""
+async def nothing_accepted(_: str) -> int:
+    """Give up no row."""
+    return 0
 
-    def __init__(self, url_of: UrlOf, throttle: filling.Throttle = unthrottled) -> None:
+
+class DatabaseDriver:
+    """Carries out Expand, Backfill, Verify, Switch, Contract and Withdraw."""
+
+    def __init__(
+        self, url_of: UrlOf, throttle: filling.Throttle = unthrottled, accepted: Accepted = nothing_accepted
+    ) -> None:
         self._url_of = url_of
         self._throttle = throttle
+        self._accepted = accepted
 
     async def done(self, step: Step, moment: Moment) -> bool:
         """Tell from the database itself whether the effect of the step is in force."""
@@ -44,6 +56,8 @@ class DatabaseDriver:
                 return state in ("backfilled", "verified", "current", "past")
             case Verify():
                 return state in ("current", "past") or (state == "verified" and not step.again)
+            case Switch():
+                return change is None or change.switched is step.on or state in ("current", "past")
             case Contract():
                 return state in ("current", "past")
 
@@ -56,20 +70,22 @@ class DatabaseDriver:
                     await expanding.expand(target, step.version, step.migrations)
                 case Withdraw():
                     await target.set_up()
-                    await phases.withdraw(target, step.version, step.accept_loss)
+                    await phases.withdraw(target, step.version, max(step.accept_loss, await self._accepted(moment.run)))
                 case Backfill():
                     compiled = await _change(target, step.version)
                     await filling.fill(target, compiled, self._throttle, moment.note)
                 case Verify():
                     await verifying.verify(target, await _change(target, step.version))
+                case Switch():
+                    await phases.switched(target, step.version, on=step.on)
                 case Contract():
                     compiled = await _change(target, step.version, "verified")
                     await verifying.verify(target, compiled)
                     await phases.contract(target, compiled)
 
 
-def _ours(step: Step) -> Expand | Withdraw | Backfill | Verify | Contract:
-    if isinstance(step, Expand | Withdraw | Backfill | Verify | Contract):
+def _ours(step: Step) -> SchemaStep:
+    if isinstance(step, SchemaStep):
         return step
     raise StepFailed("unknown-step", f"{step.kind} is no step on a database")
 
@@ -121,6 +137,16 @@ async def sessions(url: str, version: str) -> list[Session]:
     async with Target.open(url) as target:
         found = await target.sessions()
         return [each for each in found if await phases.speaks(target, each, version)]
+
+
+async def lost_by_going_back(url: str, version: str) -> list[Unmappable]:
+    """Return the rows that the old side cannot hold as the new version wrote them."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        change = await target.change(version)
+        if change is None or change.compiled is None or change.state in ("current", "past"):
+            return []
+        return [each for each in await unmappable(target, change.compiled) if each.side == "new"]
 
 
 async def drift(url: str) -> list[str]:

@@ -105,6 +105,33 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """From here on the new version is the one that counts: what the old one cannot hold is recorded, not refused."""
+
+    room: ClassVar[str] = "database"
+    kind: ClassVar[str] = "switch"
+
+    database: str
+    version: str
+    on: bool = True
+
+    def describe(self) -> str:
+        """Say in one line what the step does."""
+        if not self.on:
+            return f"switch {self.database} back: the old schema version counts again"
+        return f"switch {self.database} to schema version {self.version}; the old one stays in step"
+
+    def inverse(self) -> "Switch":
+        """Return the step that switches the other way."""
+        return Switch(database=self.database, version=self.version, on=not self.on)
+
+    @property
+    def point_of_no_return(self) -> bool:
+        """The old side stays in step until contract."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
     """Take the old side away: views, triggers, columns; base tables get the new names."""
 
@@ -135,6 +162,7 @@ class SchemaSteps:
     """The steps of one change of a database, around the shipping of code."""
 
     before: tuple[Expand | Backfill | Verify, ...]  # then code ships
+    switch: Switch  # when everybody meets the new code
     after: tuple[Verify | Contract, ...]  # behind an approval of its own
 
 
@@ -153,6 +181,7 @@ def schema_steps(database: str, migrations: tuple[Migration, ...]) -> SchemaStep
             Backfill(database=database, version=version),
             Verify(database=database, version=version),
         ),
+        switch=Switch(database=database, version=version),
         after=(
             Verify(database=database, version=version, again=True),
             Contract(database=database, version=version),

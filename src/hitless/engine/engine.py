@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hitless.engine.executor import Executor
-from hitless.engine.journal import Approved, Entry, Fact, Held, Resumed, Run, State, TurnedBack, fold
+from hitless.engine.journal import Approved, Entry, Fact, Held, Noted, Resumed, Run, State, TurnedBack, Withheld, fold
 from hitless.engine.ports import Alarm, CrashPoints, Journal, RunRow
 from hitless.kit.errors import Abandon, InvalidInput, Refused
 from hitless.plan.plan import Kinds, Plan
@@ -83,6 +83,19 @@ class Engine:
             raise Refused("nothing-open", f"run {run} has nothing that waits for an approval", f"hitless show {run}")
         await self._tell(
             run, Approved(who), lambda known: known.turned_back is None and known.reached < len(plan.steps)
+        )
+
+    async def note(self, run: str, position: int, remark: dict[str, Any]) -> None:
+        """Write down what moves nothing."""
+        await self._tell(run, Noted(position, remark), lambda _: True)
+
+    async def withhold(self, run: str, code: str, text: str, hint: str) -> None:
+        """Say why what a completed run has left open is not done now. Raises Refused if it is under way."""
+        plan = await self._plan_of(run)
+        await self._tell(
+            run,
+            Withheld(plan.gate or 0, code, text, hint),
+            lambda known: known.ended == "completed" and known.turned_back is None and known.reached == plan.gate,
         )
 
     async def finished(self, run: str) -> State:

@@ -172,12 +172,19 @@ async def _tell(controller: Controller, request: Request) -> Any:
         case "abort":
             await controller.abort(run, why)
         case "rollback":
-            await controller.rollback(run, why)
+            await controller.rollback(run, why, _count(body, "accept_loss"))
         case "contract":
             await controller.contracts.approve(run, _who(body))
         case verb:
             raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
     return {"run": run, "after": after}
+
+
+def _count(body: dict[str, Any], key: str) -> int:
+    value = body.get(key, 0)
+    if not isinstance(value, int) or value < 0:
+        raise InvalidInput("wrong-type", f"{key} must be a number of rows, not {value!r}")
+    return value
 
 
 def _text(body: dict[str, Any], key: str) -> str:

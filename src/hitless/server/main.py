@@ -11,6 +11,7 @@ from hitless.app.controller import Controller
 from hitless.app.counting import CountingJournal, felt_in
 from hitless.app.crash import FileCrashPoints
 from hitless.app.evidence import StoredEvidence
+from hitless.app.going_back import AcceptedLoss
 from hitless.app.journal import StoredJournal
 from hitless.app.lifecycle import STORE, in_force
 from hitless.app.paths import load_system, state_folder
@@ -65,6 +66,7 @@ async def _run(file: Path) -> int:
         fence=fence,
         definitions=definitions,
         evidence=StoredEvidence(store),
+        accepted=AcceptedLoss(StoredJournal(store)),
     )
     engine = Engine(
         journal=CountingJournal(StoredJournal(store), felt_in(world)),

@@ -13,6 +13,7 @@ class Schema:
 
     versions: list[str]  # the newest last
     phase: str = "contracted"
+    switched: bool = False
     differs: int = 0  # rows that a verification would find different
 
     @property

@@ -10,14 +10,14 @@ from hitless.app.simulation.backing import Schema
 from hitless.app.simulation.effects import Schemed
 from hitless.app.simulation.hands import Hands
 from hitless.app.simulation.world import SimulatedWorld
-from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
+from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.kit.errors import Refused
 from hitless.plan.ports import Moment, StepFailed
 from hitless.plan.step import Step
 
 BATCH_S = 0.2
 BATCHES = 3
-SchemaStep = Expand | Backfill | Verify | Contract | Withdraw
+SchemaStep = Expand | Backfill | Verify | Switch | Contract | Withdraw
 
 
 class SimulatedDatabases:
@@ -41,6 +41,8 @@ class SimulatedDatabases:
                 return there and phase in ("backfilled", "verified", "contracted")
             case Verify():
                 return alone or (phase == "verified" and not step.again)
+            case Switch():
+                return not there or schema.switched is step.on
             case Contract():
                 return alone
 
@@ -60,6 +62,8 @@ class SimulatedDatabases:
                 if schema.differs:
                     raise StepFailed("rows-differ", f"{schema.differs} rows differ")
                 await self._reach(step, "verified")
+            case Switch():
+                await self._switch(step, schema)
             case Contract():
                 if users := self._users_of_old(step, schema):
                     raise Refused("contract-too-early", f"{users} sessions still use the old version")
@@ -69,6 +73,13 @@ class SimulatedDatabases:
         for _ in range(BATCHES):
             await asyncio.sleep(BATCH_S)
             await self._hands.look()
+
+    async def _switch(self, step: Switch, schema: Schema) -> None:
+        def effect() -> None:
+            self._world.effect(Schemed(step.database, step.version, "switched"))
+            schema.switched = step.on
+
+        await self._hands.touch("switched", effect, fenced=True)
 
     async def _reach(self, step: SchemaStep, phase: str) -> None:
         schema = self._world.schemas[step.database]

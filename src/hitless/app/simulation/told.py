@@ -16,7 +16,7 @@ from hitless.app.simulation.effects import (
     Stopped,
 )
 from hitless.app.simulation.stand import Stand
-from hitless.database.steps import Backfill, Contract, Expand, Verify, Withdraw
+from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.flags.steps import Stage
 from hitless.plan.instances import Slot, other
 from hitless.plan.plan import Plan
@@ -58,7 +58,7 @@ def covers(step: Step, effect: Effect) -> bool:
             return routing == step.after
         case (Stage(), Defined(flag, definition)):
             return (flag, definition) == (step.flag, step.after)
-        case (Expand() | Backfill() | Verify() | Contract() | Withdraw(), Schemed(database, version, _)):
+        case (Expand() | Backfill() | Verify() | Switch() | Contract() | Withdraw(), Schemed(database, version, _)):
             return (database, version) == (step.database, step.version)
         case _:
             return False
