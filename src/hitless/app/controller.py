@@ -154,6 +154,13 @@ class Controller:
                 self._crash.arm(crash_at)
             return await self.contracts.begin(plan, approved_by)
 
+    def take_metrics(self, request: dict[str, Any]) -> int:
+        """Take an OTLP metrics request; returns how many points were refused. Raises InvalidInput for anything else."""
+        try:
+            return self._world.otlp.take(request)
+        except ValueError as error:
+            raise InvalidInput("broken-metrics", str(error), "see the protocol: OTLP over HTTP, JSON") from None
+
     async def runs(self) -> list[dict[str, Any]]:
         """List the runs, the newest first."""
         rows = [RunRow(**row) for row in await self._store.runs()]

@@ -14,6 +14,7 @@ from hitless.plan.plan import Refusal
 from hitless.plan.step import Step
 from hitless.plan.system import Service, System, near
 from hitless.runtime.steps import Launch
+from hitless.signals.metrics import Metric
 from hitless.verdict import spend
 
 HEADROOM = 1.25  # of the memory that instances use now: new ones start cold and grow
@@ -134,8 +135,24 @@ class ServicesPart:
             guards=self.change.guards,
             alpha=spend(self.change.guards.alpha, sum(each.ships for each in self.change.services.values()))[0],
             elsewhere=tuple(sorted(set(self.system.services) - {name})),
+            metrics=tuple(self._metrics(name)),
         )
         return tuple(shipping.ship()), tuple(shipping.retire())
+
+    def _metrics(self, service: str) -> Iterator[Metric]:
+        for name, guard in self.change.guards.metrics.items():
+            if guard.service in (None, service):
+                yield Metric(
+                    name=name,
+                    source=guard.source,
+                    requests=guard.requests,
+                    bad=guard.bad,
+                    by=guard.by,
+                    lag_s=guard.lag,
+                    every_s=guard.every,
+                    worse=guard.worse,
+                    url=guard.url or "",
+                )
 
     @staticmethod
     def _strategy(wanted: ServiceChange) -> str:

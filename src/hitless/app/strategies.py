@@ -8,6 +8,7 @@ from hitless.plan.change import CANARY_STEPS, Guards, ServiceChange, Strategy
 from hitless.plan.instances import Slot, other
 from hitless.plan.step import Step
 from hitless.runtime.steps import Check, Launch, Start, Stop
+from hitless.signals.metrics import Metric
 from hitless.signals.steps import Watch
 from hitless.traffic.steps import Admit, Drain, Routing, Shift
 
@@ -32,6 +33,7 @@ class Ship:
     guards: Guards = DEFAULT_GUARDS
     alpha: float = DEFAULT_GUARDS.alpha  # this service's part of that of the run
     elsewhere: tuple[str, ...] = ()  # other services that users of this one may touch
+    metrics: tuple[Metric, ...] = ()  # of this service
 
     @property
     def service(self) -> str:
@@ -140,6 +142,9 @@ class Ship:
             latency_worse=self.guards.latency.worse,
             latency_at=self.guards.latency.at,
             elsewhere=self.elsewhere,
+            metrics=self.metrics,
+            baseline_version=self.old.version,
+            canary_version=self.new.version,
             horizon_s=self._horizon_s(),
         )
 

@@ -26,7 +26,10 @@ from hitless.runtime.ports import Processes
 from hitless.runtime.processes import LocalProcesses
 from hitless.runtime.steps import Check, Start, Stop
 from hitless.signals.driver import SignalsDriver
+from hitless.signals.metrics import Counters, Source
+from hitless.signals.otlp import OtlpMemory
 from hitless.signals.ports import Evidence
+from hitless.signals.prometheus import Prometheus
 from hitless.signals.steps import Watch
 from hitless.signals.ticks import RecorderTicks
 from hitless.traffic.driver import TrafficDriver
@@ -88,6 +91,7 @@ class World:
     processes: LocalProcesses
     gateway: HaproxyGateway
     ticks: RecorderTicks
+    otlp: OtlpMemory
     runtime: RuntimeDriver
     traffic: TrafficDriver
     signals: SignalsDriver
@@ -113,6 +117,8 @@ class World:
         processes = LocalProcesses(state, fence)
         gateway = HaproxyGateway(state, system, folder, fence, recorder_port=recorder_port(state))
         ticks, restarts = RecorderTicks(recorder_socket(state)), ProcessRestarts(processes)
+        otlp = OtlpMemory()
+        sources: dict[Source, Counters] = {"prometheus": Prometheus(), "opentelemetry": otlp}
         databases = Databases(system=system, folder=folder, state=state)
         published = publisher(system, state, folder, definitions, fence)
         return cls(
@@ -120,9 +126,10 @@ class World:
             processes=processes,
             gateway=gateway,
             ticks=ticks,
+            otlp=otlp,
             runtime=RuntimeDriver(processes, clock),
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
-            signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words),
+            signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words, sources=sources, tests=ticks),
             databases=databases,
             database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted),
             published=published,

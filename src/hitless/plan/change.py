@@ -10,6 +10,7 @@ from hitless.plan.document import (
     EnvName,
     FindingId,
     FlagKey,
+    MetricsUrl,
     MigrationName,
     Model,
     Name,
@@ -105,6 +106,28 @@ class LatencyGuard(Model):
     at: Literal["p50", "p90", "p95", "p99"] = "p99"
 
 
+class MetricGuard(Model):
+    """A counter that others measure, and the one of it that counts what is bad; by version. It counts requests."""
+
+    source: Literal["prometheus", "opentelemetry"] = "prometheus"
+    url: MetricsUrl | None = None  # of Prometheus
+    service: Name | None = None  # whose versions are compared; None: the one service of the change
+    requests: str
+    bad: str
+    by: str = "version"  # the label that names the version
+    lag: Duration = 30.0  # so long after a moment its samples are known
+    every: Duration = 15.0
+    worse: Ratio = 1.0
+
+    @after
+    def _check(self) -> Self:
+        if (self.url is None) == (self.source == "prometheus"):
+            raise ValueError("prometheus needs a url, and opentelemetry has none: its exporters come to us")
+        if not 1 <= self.every <= 600 or self.lag > 600:
+            raise ValueError("every is from 1s to 10m, and lag at most 10m")
+        return self
+
+
 class Guards(Model):
     """What is watched while a change goes on."""
 
@@ -113,6 +136,7 @@ class Guards(Model):
     )
     errors: ErrorsGuard = ErrorsGuard()
     latency: LatencyGuard = LatencyGuard()
+    metrics: Mapping[Name, MetricGuard] = {}
 
 
 class DatabaseChange(Model):
@@ -200,6 +224,11 @@ class Change(Model):
     def _check_some(self) -> Self:
         if not (self.services or self.database or self.flags):
             raise ValueError("a change needs services, database or flags")
+        for name, metric in self.guards.metrics.items():
+            if metric.service is None and len(self.services) != 1:
+                raise ValueError(f"guards.metrics.{name} must name its service: the change has {len(self.services)}")
+            if metric.service is not None and metric.service not in self.services:
+                raise ValueError(f"guards.metrics.{name} names {metric.service!r}, which the change does not touch")
         return self
 
 

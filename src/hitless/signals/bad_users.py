@@ -2,7 +2,8 @@
 
 A user's first failure counts. As long as the user stays bad, a failure counts again only after a pause that doubles,
 and only when others have failed in the same arm meanwhile: more of them each time. So one user who always fails
-proves nothing, however long he goes on, and an error that everybody meets is not forgotten over a long step.
+proves nothing, and an error that everybody meets is not forgotten over a long step. Where nobody else fails, the pause
+is hours: an arm of three users must not fall silent for ever. With each new test everybody is new.
 """
 
 from hitless.plan.instances import Slot
@@ -10,6 +11,7 @@ from hitless.plan.instances import Slot
 LIMIT = 20_000  # users who are remembered; the one who failed longest ago is forgotten first
 RECOVERED = 20  # good requests in a row, and a user is trusted a step more
 FIRST_PAUSE_MS = 60_000
+LONELY_PAUSE_MS = 4 * 3600 * 1000  # after it a failure counts whatever others do; doubles as well
 LEVELS = 9  # how often the pause doubles at most: 60 s to about 8 h
 FIRST_OTHERS = 8  # failures of others in the same arm before the same user counts again; doubles as well
 FORGET_MS = 24 * 3600 * 1000  # after the last failure that counted
@@ -18,7 +20,7 @@ FORGET_MS = 24 * 3600 * 1000  # after the last failure that counted
 class _BadUser:
     """A user who failed and has not recovered yet."""
 
-    __slots__ = ("again_at", "again_ms", "good", "level", "since_ms", "slot")
+    __slots__ = ("again_at", "again_ms", "alone_ms", "good", "level", "since_ms", "slot")
 
     def __init__(self, since_ms: int, slot: Slot, counted: int) -> None:
         self.slot = slot
@@ -30,6 +32,7 @@ class _BadUser:
         self.level = level
         self.since_ms = since_ms
         self.again_ms = since_ms + (FIRST_PAUSE_MS << level)
+        self.alone_ms = since_ms + (LONELY_PAUSE_MS << level)
         self.again_at = counted + (FIRST_OTHERS << level)  # failures that the arm must have seen by then
 
 
@@ -48,7 +51,7 @@ class BadUsers:
             return not failed or self._begin(user, slot, at_ms)
         if bad.slot != slot:  # another version: what others met there is new to this user too
             bad.slot, bad.again_at = slot, self._counted[slot] + (FIRST_OTHERS << bad.level)
-        waits = at_ms < bad.again_ms or self._counted[slot] < bad.again_at
+        waits = at_ms < bad.again_ms or (at_ms < bad.alone_ms and self._counted[slot] < bad.again_at)
         if not failed:
             if not waits:
                 self._good(user, bad)

@@ -7,16 +7,21 @@ not be gathered anew at each step. Whether the new version is *fine* is asked an
 import base64
 import binascii
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from hitless.plan.instances import Slot
+from hitless.signals.metrics import Window
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
 from hitless.verdict import Arm, Decision, Errors, Latency, Tick, Verdict
 
 BETA = 0.05  # that a version exactly at the limit is called fine
 FINE_BELOW = 2.0  # times the errors of the baseline; more where more is tolerated
-ERRORS, LATENCY, ELSEWHERE = 0.6, 0.25, 0.15  # parts of alpha; the last one is shared by all other services
+ERRORS, LATENCY = 0.6, 0.25  # parts of alpha
+ELSEWHERE, METRICS = 0.15, 0.3  # shared by all other services, and by all counters that others measure
+AT = "errors at "  # name of a guard on another service
+METRIC = "metric "  # before the name of a counter, so that it is no service
 LARGEST = 1e300  # an e-value that JSON can hold
 
 NOTHING = ArmCount()
@@ -33,9 +38,12 @@ class Comparison:
         """Go on with the next step of the same run."""
         self._fine = _fine(step)
 
-    def feed(self, second: Second, step: Watch) -> None:
-        """Take a second, later than all before. One with lost records shows nothing of either arm."""
-        tick = _tick(second, step)
+    def feed(self, second: Second, step: Watch, windows: Iterable[Window] = ()) -> None:
+        """Take a second, later than all before, and what others measured meanwhile.
+
+        A second with lost records shows nothing of either arm.
+        """
+        tick = _tick(second, step, windows)
         self._worse.feed(tick)
         self._fine.feed(tick)
 
@@ -94,25 +102,30 @@ def harm_in_words(decision: Decision, step: Watch) -> str:
             f"the new version of {step.service} is slower than {step.latency_worse:g} times the old one at "
             f"{step.latency_at}, by {users.canary} requests against {users.baseline}"
         )
-    where = f" at {decision.guard.removeprefix('errors at ')}" if decision.guard.startswith("errors at ") else ""
-    times = (
-        f"{ratio.value:.3g} times as often" if ratio and math.isfinite(ratio.value) else "where the old one's do not"
-    )
+    measured = decision.guard in {each.name for each in step.metrics}
+    who = f"by {decision.guard}, requests" if measured else "users"
+    where = f" at {decision.guard.removeprefix(AT)}" if decision.guard.startswith(AT) else ""
+    times = f"{ratio.value:.3g} times as often" if ratio and math.isfinite(ratio.value) else "where others do not"
     return (
-        f"users of the new version of {step.service} fail{where} {times}: {users.canary_bad} of {users.canary} "
+        f"{who} of the new version of {step.service} fail{where} {times}: {users.canary_bad} of {users.canary} "
         f"against {users.baseline_bad} of {users.baseline}"
     )
 
 
 def _guards(step: Watch) -> list[Errors | Latency]:
     others = [
-        Errors(worse=step.errors_worse, on=name, name=f"errors at {name}", weight=ELSEWHERE / len(step.elsewhere))
+        Errors(worse=step.errors_worse, on=name, name=f"{AT}{name}", weight=ELSEWHERE / len(step.elsewhere))
         for name in step.elsewhere
+    ]
+    measured = [
+        Errors(worse=each.worse, on=f"{METRIC}{each.name}", name=each.name, weight=METRICS / len(step.metrics))
+        for each in step.metrics
     ]
     return [
         Errors(worse=step.errors_worse, weight=ERRORS),
         Latency(worse=step.latency_worse, at=step.latency_at, weight=LATENCY),
         *others,
+        *measured,
     ]
 
 
@@ -122,16 +135,20 @@ def _fine(step: Watch) -> Verdict:
     return Verdict(guards, alpha=step.alpha, beta=BETA, horizon_s=step.horizon_s)
 
 
-def _tick(second: Second, step: Watch) -> Tick:
-    if second.lost:
-        return Tick(second.at, None, None)
-    places = {
-        name: (
-            _plain(second.elsewhere.get((step.service, step.canary, name), NOTHING)),
-            _plain(second.elsewhere.get((step.service, step.baseline, name), NOTHING)),
-        )
-        for name in step.elsewhere
+def _tick(second: Second, step: Watch, windows: Iterable[Window]) -> Tick:
+    places: dict[str, tuple[Arm | None, Arm | None]] = {
+        f"{METRIC}{each.metric}": (_plain(each.canary), _plain(each.baseline))
+        if each.canary and each.baseline
+        else (None, None)
+        for each in windows
     }
+    if second.lost:
+        return Tick(second.at, None, None, places)
+    for name in step.elsewhere:
+        canary, baseline = (
+            second.elsewhere.get((step.service, slot, name), NOTHING) for slot in (step.canary, step.baseline)
+        )
+        places[name] = _plain(canary), _plain(baseline)
     return Tick(second.at, _arm(second, step, step.canary), _arm(second, step, step.baseline), places)
 
 

@@ -132,6 +132,11 @@ class Counter:
     def _bad_users(self, service: str, changed: str) -> BadUsers:
         return self._bad.setdefault((service, changed), BadUsers())
 
+    def begin(self, service: str) -> None:
+        """A new test of a service begins: whatever its users met before, here and elsewhere, they are new."""
+        for key in [key for key in self._bad if key == (service, "") or key[1] == service]:
+            del self._bad[key]
+
     def lose(self, at_ms: int, records: int) -> None:
         """Say that records of about this time are missing: the second is no evidence."""
         second = self._second_of(at_ms) or self._open_second(self._first)

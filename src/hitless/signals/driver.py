@@ -1,7 +1,8 @@
 """Carries out the steps of this room, and watches for plain harm throughout a run; by the ports alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from hitless.plan.instances import Slot
@@ -10,7 +11,9 @@ from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
 from hitless.signals.following import Follower, following
 from hitless.signals.harm import CRASHES_CODE, Harm
-from hitless.signals.ports import Evidence, Restarts, Ticks
+from hitless.signals.measuring import Measuring, measuring
+from hitless.signals.metrics import Counters, Source
+from hitless.signals.ports import Evidence, Restarts, Tests, Ticks
 from hitless.signals.steps import Watch
 from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
 
@@ -31,11 +34,19 @@ class SignalsDriver:
         clock: Clock,
         evidence: Evidence | None = None,
         last_words: LastWords | None = None,
+        *,
+        sources: Mapping[Source, Counters] | None = None,
+        tests: Tests | None = None,
     ) -> None:
-        """`evidence`: where a test is kept; without it, it lives as long as this driver."""
+        """`evidence`: where a test is kept; without it, it lives as long as this driver.
+
+        `sources`: who measures the counters of others. `tests`: who is told that a test begins.
+        """
         self._last_words = last_words
         self._ticks, self._restarts, self._clock = ticks, restarts, clock
         self._evidence: Evidence = evidence or HeldEvidence()
+        self._sources = sources or {}
+        self._tests = tests
         self._being_watched: set[tuple[str, Slot]] = set()  # by a step, which goes back by itself and notes why
 
     async def done(self, step: Step, moment: Moment) -> bool:
@@ -53,8 +64,11 @@ class SignalsDriver:
         arm = (step.service, step.canary)
         self._being_watched.add(arm)
         try:
-            async with following(self._ticks, self._clock, watching.since) as follower:
-                decision = await self._watch(watching, follower, moment)
+            async with (
+                following(self._ticks, self._clock, watching.since) as follower,
+                measuring(step, self._sources, self._clock, watching.measured_until) as measured,
+            ):
+                decision = await self._watch(watching, follower, measured, moment)
         finally:
             self._being_watched.discard(arm)
         failure = decision.failure if isinstance(decision, GoBack) else None
@@ -63,6 +77,9 @@ class SignalsDriver:
             raise await self._telling(failure, step.service, step.canary)
 
     async def _watching(self, step: Watch, moment: Moment) -> Watching:
+        if self._tests is not None:
+            with suppress(OSError):  # a recorder that is away remembers nobody when it is back
+                await self._tests.begin(step.service, moment.run)
         watching = Watching(step, moment.started_at, moment.position)
         if (kept := await self._evidence.load(moment.run, step.service)) is not None:
             try:
@@ -104,12 +121,14 @@ class SignalsDriver:
         for harm in watched:
             harm.restarted(restarts)
 
-    async def _watch(self, watching: Watching, follower: Follower, moment: Moment) -> GoOn | GoBack:
+    async def _watch(
+        self, watching: Watching, follower: Follower, measured: Measuring, moment: Moment
+    ) -> GoOn | GoBack:
         noted: tuple[object, ...] = ()
         kept_at = self._clock.now()
         while True:
             for second in follower.take():
-                watching.count(second)
+                watching.count(second, measured.take() if watching.is_new(second) else ())
             if self._clock.now() - kept_at >= KEEP_EVERY_S:
                 kept_at = self._clock.now()
                 await self._keep(watching, moment)
@@ -120,7 +139,7 @@ class SignalsDriver:
                 return decision
             if decision.holds and noted != (now := (watching.finding, decision.needs, bool(follower.trouble))):
                 noted = now
-                await moment.note(_with_trouble(watching.numbers(), follower.trouble))
+                await moment.note(_with_trouble(watching.numbers(), follower.trouble or measured.trouble))
             await self._clock.sleep(LOOK_AGAIN_S)
 
     async def _keep(self, watching: Watching, moment: Moment) -> None:

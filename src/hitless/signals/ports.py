@@ -43,6 +43,14 @@ class Ticks(Protocol):
         ...
 
 
+class Tests(Protocol):
+    """Told which test begins, so that users who were bad in an earlier one count again."""
+
+    async def begin(self, service: str, run: str) -> None:
+        """A run begins its test of a service; said again, it changes nothing. Raises OSError if nobody hears it."""
+        ...
+
+
 class Evidence(Protocol):
     """Keeps what a run has found so far, so that a controller that was killed goes on with the same test."""
 

@@ -2,6 +2,7 @@
 
 A process of its own, so that the controller may die and find, when it is back, what users felt in the meantime.
 Followers come to a unix socket, send one line `{"since": SECONDS}`, and get one line for each second from then on.
+Whoever begins a test of a service says `{"test": SERVICE, "run": RUN}` and gets an empty line; again it does nothing.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ Parse = Callable[[bytes], Observed | None]  # None: a message that is no request
 MEMORY_S = 7200  # seconds that are kept
 SOURCES_LIMIT = 32  # connections that bring records
 FOLLOWERS_LIMIT = 64
+TESTS_LIMIT = 1000  # services whose test is known
 BACKLOG = 120  # seconds that wait for a follower before it is cut off
 LOOK_S = 0.1  # how often it looks whether a second is over
 ASK_WITHIN_S = 5.0  # for a follower to say since when
@@ -40,6 +42,7 @@ class Recorder:
         self._memory: deque[tuple[int, bytes]] = deque(maxlen=memory_s)
         self._followers: dict[asyncio.Queue[bytes], asyncio.WriteTransport] = {}
         self._sources: set[asyncio.Transport] = set()
+        self._tests: dict[str, str] = {}  # service -> the run that tests it
 
     def join(self, source: asyncio.Transport) -> bool:
         """Take a new connection that brings records; False: there are too many."""
@@ -93,13 +96,27 @@ class Recorder:
         """Serve one follower until it goes, or is cut off because it is slow."""
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
-                since = _since(await reader.readline())
-            if len(self._followers) < FOLLOWERS_LIMIT:
-                await self._serve(since, reader, writer)
+                question = _question(await reader.readline())
+            if isinstance(question, tuple):
+                self.begin(*question)
+                writer.write(b"\n")
+                await writer.drain()
+            elif len(self._followers) < FOLLOWERS_LIMIT:
+                await self._serve(question, reader, writer)
         except (OSError, ValueError, TimeoutError):
             pass  # a question that is none, or nobody there any more: hanging up is the answer
         finally:
             writer.transport.abort()
+
+    def begin(self, service: str, run: str) -> None:
+        """A run begins its test of a service; said again, it changes nothing."""
+        if self._tests.get(service) == run:
+            return
+        self._tests.pop(service, None)
+        if len(self._tests) >= TESTS_LIMIT:
+            del self._tests[next(iter(self._tests))]
+        self._tests[service] = run
+        self._counter.begin(service)
 
     async def _serve(self, since: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=BACKLOG)
@@ -161,11 +178,16 @@ async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.
         await writer.drain()
 
 
-def _since(line: bytes) -> float:
+def _question(line: bytes) -> float | tuple[str, str]:
+    """Return since when a follower wants to know, or which service is tested by which run."""
     question = json.loads(line)
-    if not isinstance(question, dict) or not isinstance(question.get("since"), int | float):
-        raise ValueError(f"{line!r} does not say since when")  # noqa: TRY004  the line is wrong, not our argument
-    return float(question["since"])
+    if isinstance(question, dict):
+        if isinstance(since := question.get("since"), int | float):
+            return float(since)
+        service, run = question.get("test"), question.get("run")
+        if isinstance(service, str) and isinstance(run, str):
+            return service, run
+    raise ValueError(f"{line!r} is no question")
 
 
 @asynccontextmanager

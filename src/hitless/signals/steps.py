@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from hitless.kit.units import EVERYBODY, Share, format_duration
 from hitless.plan.instances import Slot
+from hitless.signals.metrics import Metric
 
 Evidence = Literal["observed", "required", "none"]
 LatencyAt = Literal["p50", "p90", "p95", "p99"]
@@ -34,6 +35,9 @@ class Watch:
     latency_worse: float = 1.25  # tolerated factor
     latency_at: LatencyAt = "p99"
     elsewhere: tuple[str, ...] = ()  # other services where the users of both versions are compared too
+    metrics: tuple[Metric, ...] = ()  # counters of others that are compared too
+    baseline_version: str = ""  # what those counters call the old version
+    canary_version: str = ""
     horizon_s: float = 86_400.0  # how long all steps of this service may take together
 
     @property

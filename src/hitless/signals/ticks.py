@@ -16,7 +16,7 @@ GAP_LIMIT_S = 7200  # as far back as a recorder remembers
 
 
 class RecorderTicks:
-    """Implements `hitless.signals.ports.Ticks`; needs a recorder that is being followed from now or the past."""
+    """Implements `hitless.signals.ports.Ticks` and `Tests`."""
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
@@ -40,6 +40,17 @@ class RecorderTicks:
                 due = max(due, second.at + 1)
         finally:
             writer.transport.abort()
+
+    async def begin(self, service: str, run: str) -> None:
+        """Say that a run begins its test of a service, whose users are then new. Raises OSError if nobody hears it."""
+        async with asyncio.timeout(CONNECT_WITHIN_S):
+            reader, writer = await asyncio.open_unix_connection(self._socket_path)
+            try:
+                writer.write(json.dumps({"test": service, "run": run}).encode() + b"\n")
+                if await reader.readline() != b"\n":
+                    raise ConnectionResetError("the recorder has gone away")
+            finally:
+                writer.transport.abort()
 
 
 async def _next(reader: asyncio.StreamReader) -> Second:

@@ -15,6 +15,7 @@ from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import StepFailed
 from hitless.signals.comparison import Comparison, harm_in_words
 from hitless.signals.harm import NOTHING, WINDOW_S, Harm
+from hitless.signals.metrics import Window
 from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
 
@@ -85,6 +86,7 @@ class Watching:
     lost_s: int = 0
     seen_until: float = 0.0  # the end of the last second that was no lost one
     next_at: int = 0  # the first second that was not counted yet
+    measured_until: dict[str, float] = field(default_factory=dict)  # by metric: the end of the last window that counted
     harm: Harm = field(init=False)
     comparison: Comparison = field(init=False)
 
@@ -93,22 +95,31 @@ class Watching:
         self.comparison = Comparison(self.step)
         self.seen_until = self.started_at
         self.next_at = math.ceil(self.started_at)  # the first second that lies wholly in the step
+        self.measured_until = {metric.name: self.started_at for metric in self.step.metrics}
 
     @property
     def since(self) -> int:
         """The first second to look at: the breaker wants to see those before the ones that are new."""
         return max(math.ceil(self.started_at), self.next_at - WINDOW_S)
 
-    def count(self, second: Second) -> None:
-        """Take one closed second; those before the step are ignored, and one that comes again changes nothing."""
+    def is_new(self, second: Second) -> bool:
+        """Whether a second was not counted yet."""
+        return second.at >= self.next_at
+
+    def count(self, second: Second, windows: tuple[Window, ...] = ()) -> None:
+        """Take one closed second; those before the step are ignored, and one that comes again changes nothing.
+
+        `windows`: what others have measured meanwhile, for a second that is new.
+        """
         if second.at < self.since:
             return
         self.harm.count(second)
-        if second.at < self.next_at:
+        if not self.is_new(second):
             return
         self.next_at = second.at + 1
         if self.step.compares:
-            self.comparison.feed(second, self.step)
+            self.comparison.feed(second, self.step, windows)
+            self.measured_until |= {each.metric: each.until for each in windows}
         if second.lost:
             self.lost_s += 1
             return
@@ -119,7 +130,7 @@ class Watching:
 
     def dump(self) -> bytes:
         """Return what a new controller needs to go on with the same test."""
-        names = ("position", "intact_s", "lost_s", "seen_until", "next_at")
+        names = ("position", "intact_s", "lost_s", "seen_until", "next_at", "measured_until")
         plain = {name: getattr(self, name) for name in names}
         arms = {"canary": asdict(self.canary), "baseline": asdict(self.baseline)}
         return json.dumps({**plain, **arms, "comparison": self.comparison.dump()}).encode()
@@ -137,6 +148,7 @@ class Watching:
             self.canary, self.baseline = Arm(**plain["canary"]), Arm(**plain["baseline"])
             self.intact_s, self.lost_s = plain["intact_s"], plain["lost_s"]
             self.seen_until, self.next_at = plain["seen_until"], plain["next_at"]
+            self.measured_until = plain["measured_until"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no watch that was kept: {error!r}") from None
 

@@ -87,10 +87,23 @@ def test_a_burst_of_one_user_is_one_bad_user() -> None:
     assert total(counted(*burst)) == ArmCount(requests=50, failed=50, users=1, bad_users=1)
 
 
-def test_a_user_who_always_fails_alone_counts_once_however_long() -> None:
-    day_ms = 24 * 3600 * 1000
-    chronic = [request(BEGIN_MS + at_ms, failed=True) for at_ms in range(0, day_ms, 10_000)]
-    assert total(counted(*chronic)) == ArmCount(requests=8640, failed=8640, users=1, bad_users=1)
+def test_a_user_who_always_fails_alone_counts_once_for_hours() -> None:
+    chronic = [request(BEGIN_MS + at_ms, failed=True) for at_ms in range(0, 14_000_000, 10_000)]
+    assert total(counted(*chronic)) == ArmCount(requests=1400, failed=1400, users=1, bad_users=1)
+
+
+def test_a_user_who_always_fails_alone_counts_three_times_in_a_day() -> None:
+    """Now and then all the same, so that an arm of a few users does not fall silent for ever."""
+    chronic = [request(BEGIN_MS + at_ms, failed=True) for at_ms in range(0, 24 * 3_600_000, 60_000)]
+    assert total(counted(*chronic)).bad_users == 3
+
+
+def test_with_a_new_test_everybody_is_new() -> None:
+    counter = Counter(BEGIN_MS)
+    for _ in range(2):
+        counter.begin("orders")
+        counter.count([request(failed=True), request(failed=True), request(user="v", failed=True)])
+    assert total(counter.close(1_002_000)).bad_users == 4
 
 
 def test_a_user_who_fails_now_and_then_alone_counts_once_in_his_pause() -> None:

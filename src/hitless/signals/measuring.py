@@ -1,0 +1,74 @@
+"""Asks for the counters of a watch, window by window, while the watch goes on with what is there."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from hitless.plan.ports import Clock
+from hitless.signals.metrics import Counters, Metric, Shown, Source, Window, window
+from hitless.signals.steps import Watch
+
+ASK_AGAIN_S = 5.0  # a source that did not answer
+TRIES = 3  # then the window is no evidence
+CATCH_UP_S = 900.0  # windows that ended longer ago are left out
+WAITING_LIMIT = 64  # windows that nobody has taken yet
+
+
+class Measuring:
+    """The windows of one watch, in order for each metric."""
+
+    def __init__(self, step: Watch, sources: Mapping[Source, Counters], clock: Clock) -> None:
+        self._step, self._sources, self._clock = step, sources, clock
+        self._waiting: dict[str, deque[Window]] = {}
+        self.trouble = ""  # what the last source that did not answer said
+
+    def take(self) -> tuple[Window, ...]:
+        """Return the next window of each metric that has one."""
+        return tuple(waiting.popleft() for waiting in self._waiting.values() if waiting)
+
+    async def measure(self, metric: Metric, since: float) -> None:
+        """Ask for one window after the other for ever, from the first one that lies wholly after `since`."""
+        waiting = self._waiting[metric.name] = deque(maxlen=WAITING_LIMIT)
+        since = max(since, self._clock.now() - CATCH_UP_S)
+        until = (math.ceil(since / metric.every_s) + 1) * metric.every_s
+        while True:
+            await self._clock.sleep(max(0.0, until + metric.lag_s - self._clock.now()))
+            waiting.append(await self._window(metric, until))
+            until += metric.every_s
+
+    async def _window(self, metric: Metric, until: float) -> Window:
+        versions = self._step.canary_version, self._step.baseline_version
+        for _ in range(TRIES):
+            try:
+                shown = await self._shown(metric, until - metric.every_s), await self._shown(metric, until)
+            except OSError as error:
+                self.trouble = f"{metric.name}: {error}"
+                await self._clock.sleep(ASK_AGAIN_S)
+            else:
+                self.trouble = ""
+                return window(metric, until, shown, versions)
+        return Window(metric=metric.name, until=until)
+
+    async def _shown(self, metric: Metric, at: float) -> Shown:
+        source = self._sources.get(metric.source)
+        if source is None:
+            raise OSError(f"nobody measures {metric.source} here")
+        return Shown(await source.sample(metric, metric.requests, at), await source.sample(metric, metric.bad, at))
+
+
+@asynccontextmanager
+async def measuring(
+    step: Watch, sources: Mapping[Source, Counters], clock: Clock, since: Mapping[str, float]
+) -> AsyncIterator[Measuring]:
+    """Measure for as long as the context lasts; `since`: by metric, the end of the last window that counted."""
+    measured = Measuring(step, sources, clock)
+    tasks = [asyncio.ensure_future(measured.measure(metric, since[metric.name])) for metric in step.metrics]
+    try:
+        yield measured
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

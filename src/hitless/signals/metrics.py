@@ -1,0 +1,105 @@
+"""Guards on counters that others measure: from samples of two moments to what each version counted between them. Pure.
+
+A counter may begin again at any time (its process was restarted): then all it shows came since. A series that was not
+there before, a value that is no number, more bad than requests: such a window is no evidence, and never zero.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from hitless.signals.ports import ArmCount
+
+Source = Literal["prometheus", "opentelemetry"]
+
+SERIES_LIMIT = 1000  # of one expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One guard: two counters, one of which counts what is bad of the other. They count requests, not users."""
+
+    name: str
+    source: Source
+    requests: str  # what the source calls the counter, see docs/guards.md
+    bad: str
+    by: str  # the label whose value is the version
+    lag_s: float  # so long after a moment its samples are known
+    every_s: float  # length of a window
+    worse: float  # tolerated ratio
+    url: str = ""  # of Prometheus: http://..., or env:NAME
+
+
+class Sample(NamedTuple):
+    """One series at one moment."""
+
+    version: str
+    value: float
+
+
+Samples = Mapping[str, Sample]  # by the name of the series
+
+
+class Counters(Protocol):
+    """Somebody who measures."""
+
+    async def sample(self, metric: Metric, expression: str, at: float) -> Samples:
+        """Return every series of a counter at a moment, `metric.lag_s` ago or earlier. Raises OSError if it cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What both versions counted between two moments; None: that is not known."""
+
+    metric: str
+    until: float  # seconds since the epoch
+    canary: ArmCount | None = None
+    baseline: ArmCount | None = None
+
+
+class Shown(NamedTuple):
+    """Both counters of a metric at one moment."""
+
+    requests: Samples
+    bad: Samples
+
+
+def window(metric: Metric, until: float, shown: tuple[Shown, Shown], versions: tuple[str, str]) -> Window:
+    """Return what the canary and the baseline (`versions`, in this order) counted between two moments."""
+    before, after = shown
+    arms = [_arm(before, after, version) for version in versions]
+    return Window(metric=metric.name, until=until, canary=arms[0], baseline=arms[1])
+
+
+def _arm(before: Shown, after: Shown, version: str) -> ArmCount | None:
+    requests = increase(before.requests, after.requests, version)
+    if requests is None:
+        return None
+    never_bad = not any(sample.version == version for sample in (*before.bad.values(), *after.bad.values()))
+    bad = 0 if never_bad else increase(before.bad, after.bad, version, new_from_zero=True)
+    if bad is None or bad > requests:
+        return None
+    return ArmCount(requests=requests, failed=bad, users=requests, bad_users=bad)
+
+
+def increase(before: Samples, after: Samples, version: str, *, new_from_zero: bool = False) -> int | None:
+    """Return by how much the counters of a version rose; None where that is not known.
+
+    `new_from_zero`: a series that was not there before counts from zero, as a counter of failures is made by the first.
+    """
+    total, known = 0.0, False
+    for name, sample in after.items():
+        if sample.version != version:
+            continue
+        if not math.isfinite(sample.value) or sample.value < 0:
+            return None
+        earlier = before.get(name, Sample(version, 0.0) if new_from_zero else None)
+        if earlier is None:  # it begins within this window: known from the next one on
+            continue
+        if not math.isfinite(earlier.value):
+            return None
+        known = True
+        total += sample.value - earlier.value if sample.value >= earlier.value else sample.value
+    return round(total) if known else None
