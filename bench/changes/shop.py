@@ -1,0 +1,132 @@
+"""A shop under load for the benchmarks of changes: every figure is taken at the client or from the journal."""
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hitless.app.demo.shop import copy_shop
+from hitless.app.demo.stage import Counts, Stage
+from hitless.kit.errors import Exit
+from hitless.testing.load import Report
+
+SHIFTED = (" to ", "of users", "everybody")
+
+
+class Bench:
+    """One shop, changed again and again."""
+
+    def __init__(self, folder: Path, *, quiet: bool = False) -> None:
+        self.stage = Stage(file=copy_shop(folder / "shop"), say=(lambda _: None) if quiet else print)
+        self.facts: list[dict[str, Any]] = []
+        self._number = 0
+
+    def change(self, **services: dict[str, Any]) -> str:
+        """Write a change file; returns its name."""
+        self._number += 1
+        name = f"bench-{self._number}"
+        file = self.stage.file.parent / "changes" / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({"change": name, "services": services}))
+        return name
+
+    def apply(self, name: str, expect: Exit = Exit.DONE) -> str:
+        """Carry a change out; returns the run's id."""
+        return self.stage.apply(name, expect=expect, on_fact=self.facts.append).run
+
+    def other(self, service: str) -> str:
+        """A good version that does not serve just now."""
+        known = {"web": ("1.0", "2.0"), "orders": ("1.0", "1.1"), "accounts": ("1.0", "1.1")}[service]
+        versions = self.stage.hitless("status")["services"][service]["versions"]
+        now = max(versions, key=lambda each: each["share"])["version"]
+        return known[1] if now == known[0] else known[0]
+
+    def instances(self) -> dict[str, int]:
+        services = self.stage.hitless("status")["services"].values()
+        return {i["id"]: i["pid"] for s in services for version in s["versions"] for i in version["instances"]}
+
+    def duplicates(self) -> list[str]:
+        """Processes of instances that should not be there, or are there twice."""
+        wanted, found = self.instances(), list[str]()
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                environment, where = (folder / "environ").read_text(), (folder / "cwd").readlink()
+            except OSError:
+                continue
+            name = next((w[17:] for w in environment.split("\0") if w.startswith("HITLESS_INSTANCE=")), None)
+            if name is not None and where.is_relative_to(self.stage.file.parent) and wanted.get(name) != int(folder.name):
+                found.append(f"{name} ({folder.name})")
+        return found
+
+
+@contextmanager
+def running(*, quiet: bool = False) -> Iterator[Bench]:
+    """A shop that is up; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="hitless-bench-"))
+    bench = Bench(folder, quiet=quiet)
+    try:
+        bench.stage.hitless("up")
+        yield bench
+    finally:
+        bench.stage.hitless("down", "--hold")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def shift_times_ms(facts: list[dict[str, Any]]) -> list[float]:
+    """From the beginning of a step that moves users to its end in the journal, forward and back."""
+    begun: dict[tuple[str, int, str], float] = {}
+    took = []
+    for fact in facts:
+        key = (fact["run"], fact["body"].get("position", -1))
+        match fact["fact"]:
+            case "started" | "undoing" if moves_users(fact["step"]):
+                begun[(*key, "x")] = fact["at"]
+            case "finished" | "undone" if (*key, "x") in begun:
+                took.append((fact["at"] - begun.pop((*key, "x"))) * 1000)
+    return took
+
+
+def moves_users(step: str) -> bool:
+    service, _, rest = step.partition(": ")
+    return service in ("web", "orders", "accounts") and " to " in rest
+
+
+def until(condition: Any, bound_s: float = 30.0) -> float:
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() > began + bound_s:
+            raise TimeoutError(f"not within {bound_s:g} s")
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+def kill(pid: int) -> float:
+    os.kill(pid, signal.SIGKILL)
+    return time.monotonic()
+
+
+def randomly(seed: int) -> random.Random:
+    return random.Random(seed)
+
+
+def held(report: Report) -> str:
+    assert report.download and report.websocket and report.stream
+    return (
+        f"downloads {report.download.completed} complete, {report.download.closed} closed in stages, {report.download.failed} cut; "
+        f"websocket {report.websocket.echoed}/{report.websocket.sent} echoed, {report.websocket.closed} closed in stages, "
+        f"{report.websocket.failed} cut"
+    )
+
+
+def line(name: str, counts: Counts, more: str = "") -> str:
+    broken = f" ({counts.failed_there} of {counts.met_broken} at the broken version, by design)" if counts.met_broken else ""
+    return f"  {name:<34} {counts.total:>7} requests  {counts.failed:>3} failed{broken}  {more}"
