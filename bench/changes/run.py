@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run by its path: the bench
 
 from bench.changes.shop import Bench, held, kill, line, randomly, running, shift_times_ms, until
 
-
 from hitless.kit.errors import Exit, HitlessError
 
 QUICK = {"bake": "2s"}
@@ -72,7 +71,9 @@ def changes(bench: Bench, result: dict[str, Any]) -> None:
         counted(bench, "nothing but load", lambda: time.sleep(rest / stage.load.profile.rate), result)
     shifts = shift_times_ms(bench.facts)
     result["shift_ms"] = {"count": len(shifts), "median": statistics.median(shifts), "max": max(shifts)}
-    print(f"  a share is in force after {result['shift_ms']['median']:.0f} ms (median of {len(shifts)}; longest {max(shifts):.0f} ms)")
+    print(
+        f"  a share is in force after {result['shift_ms']['median']:.0f} ms (median of {len(shifts)}; longest {max(shifts):.0f} ms)"
+    )
     if max(shifts) > 50:
         result["missed"].append(f"a share took {max(shifts):.0f} ms, wanted 50 ms")
 
@@ -88,7 +89,11 @@ def counted(bench: Bench, name: str, part: Callable[[], object], result: dict[st
     settle(bench)
     counts = bench.stage.counts().since(before)
     print(line(name, counts, f"{time.monotonic() - began:.1f} s"), flush=True)
-    result.setdefault("parts", {})[name] = {"total": counts.total, "failed": counts.failed, "by_design": counts.failed_there}
+    result.setdefault("parts", {})[name] = {
+        "total": counts.total,
+        "failed": counts.failed,
+        "by_design": counts.failed_there,
+    }
     if counts.failed:
         result["missed"].append(f"{name}: {counts.failed} failed: {bench.stage.load.report().reasons}")
 
@@ -105,7 +110,15 @@ def kills(bench: Bench, result: dict[str, Any], count: int, seed: int) -> None:
     before, left = stage.counts(), count
     while left:
         service = chance.choice(["web", "accounts"])
-        name = bench.change(**{service: {"to": bench.other(service), "strategy": chance.choice(["blue-green", "rolling"]), "bake": "1s"}})
+        name = bench.change(
+            **{
+                service: {
+                    "to": bench.other(service),
+                    "strategy": chance.choice(["blue-green", "rolling"]),
+                    "bake": "1s",
+                }
+            }
+        )
         working = threading.Thread(target=lambda name=name: ends.append(finish(bench, name)))
         working.start()
         while working.is_alive() and left:
@@ -116,7 +129,13 @@ def kills(bench: Bench, result: dict[str, Any], count: int, seed: int) -> None:
         working.join()
     settle(bench)
     counts, extra = stage.counts().since(before), bench.duplicates()
-    print(line(f"{count} kill -9 of the controller", counts, f"{len(ends)} runs: {', '.join(sorted(set(ends)))}; {len(extra)} processes too many"))
+    print(
+        line(
+            f"{count} kill -9 of the controller",
+            counts,
+            f"{len(ends)} runs: {', '.join(sorted(set(ends)))}; {len(extra)} processes too many",
+        )
+    )
     result["kills"] = {"count": count, "total": counts.total, "failed": counts.failed, "ends": ends, "too_many": extra}
     if counts.failed or extra or set(ends) - {"completed", "rolled-back"}:
         result["missed"].append(f"kills: {counts.failed} failed, {ends}, {extra}")
@@ -149,7 +168,9 @@ def deaths(bench: Bench, result: dict[str, Any]) -> None:
     report = finished(bench, result)
     haproxy(bench, result)
     print(f"  {held(report)}")
-    print(f"  orders: {len(report.acknowledged)} acknowledged, {len(report.missing or ())} missing; p99 {report.latency_ms['p99']:.0f} ms")
+    print(
+        f"  orders: {len(report.acknowledged)} acknowledged, {len(report.missing or ())} missing; p99 {report.latency_ms['p99']:.0f} ms"
+    )
 
 
 def finished(bench: Bench, result: dict[str, Any]) -> Any:
@@ -167,7 +188,16 @@ def finished(bench: Bench, result: dict[str, Any]) -> Any:
 def haproxy(bench: Bench, result: dict[str, Any]) -> None:
     """Kill it with the controller dead; the shares must be those of before. No load: what is in flight dies with it."""
     stage = bench.stage
-    change = bench.change(web={"to": bench.other("web"), "strategy": "canary", "steps": ["25%", "100%"], "bake": "60s", "evidence": "none", "accept_blind": True})
+    change = bench.change(
+        web={
+            "to": bench.other("web"),
+            "strategy": "canary",
+            "steps": ["25%", "100%"],
+            "bake": "60s",
+            "evidence": "none",
+            "accept_blind": True,
+        }
+    )
     path = stage.file.parent / "changes" / f"{change}.yaml"
     run = stage.hitless("apply", "--detach", str(path))["run"]
     until(lambda: "0.25" in json.dumps(stage.hitless("status")["services"]["web"]))
@@ -178,7 +208,9 @@ def haproxy(bench: Bench, result: dict[str, Any]) -> None:
     until(lambda: answers(stage.load.profile.port, "/"))
     took = time.monotonic() - began
     same = versions(stage.load.profile.port) == before
-    print(f"  kill -9 of HAProxy, controller dead: answers again after {took * 1000:.0f} ms, shares {'the same' if same else 'NOT the same'}")
+    print(
+        f"  kill -9 of HAProxy, controller dead: answers again after {took * 1000:.0f} ms, shares {'the same' if same else 'NOT the same'}"
+    )
     result["haproxy"] = {"back_ms": took * 1000, "same_shares": same}
     if took > 1 or not same:
         result["missed"].append(f"HAProxy: back after {took:.2f} s, same shares: {same}")
@@ -223,7 +255,9 @@ def times(result: dict[str, Any]) -> None:
             bench.stage.hitless("up")
             ups.append(time.monotonic() - began)
     result["times"] = {"version_ms": statistics.median(versions_ms), "up_s": statistics.median(ups)}
-    print(f"commands: --version {statistics.median(versions_ms):.0f} ms (longest {versions_ms[-1]:.0f}), up {statistics.median(ups):.1f} s (longest {max(ups):.1f})")
+    print(
+        f"commands: --version {statistics.median(versions_ms):.0f} ms (longest {versions_ms[-1]:.0f}), up {statistics.median(ups):.1f} s (longest {max(ups):.1f})"
+    )
     if statistics.median(versions_ms) > 150 or statistics.median(ups) > 6:
         result["missed"].append(f"commands: {result['times']}")
 

@@ -63,7 +63,11 @@ class Bench:
             except OSError:
                 continue
             name = next((w[17:] for w in environment.split("\0") if w.startswith("HITLESS_INSTANCE=")), None)
-            if name is not None and where.is_relative_to(self.stage.file.parent) and wanted.get(name) != int(folder.name):
+            if (
+                name is not None
+                and where.is_relative_to(self.stage.file.parent)
+                and wanted.get(name) != int(folder.name)
+            ):
                 found.append(f"{name} ({folder.name})")
         return found
 
@@ -119,7 +123,8 @@ def randomly(seed: int) -> random.Random:
 
 
 def held(report: Report) -> str:
-    assert report.download and report.websocket and report.stream
+    assert report.download is not None
+    assert report.websocket is not None
     return (
         f"downloads {report.download.completed} complete, {report.download.closed} closed in stages, {report.download.failed} cut; "
         f"websocket {report.websocket.echoed}/{report.websocket.sent} echoed, {report.websocket.closed} closed in stages, "
@@ -128,5 +133,7 @@ def held(report: Report) -> str:
 
 
 def line(name: str, counts: Counts, more: str = "") -> str:
-    broken = f" ({counts.failed_there} of {counts.met_broken} at the broken version, by design)" if counts.met_broken else ""
+    broken = (
+        f" ({counts.failed_there} of {counts.met_broken} at the broken version, by design)" if counts.met_broken else ""
+    )
     return f"  {name:<34} {counts.total:>7} requests  {counts.failed:>3} failed{broken}  {more}"

@@ -26,10 +26,10 @@ class ContractCases:
         self._journal = StoredJournal(store)
         self._looked_at = 0.0
 
-    async def begin(self, plan: Plan, approved_by: str | None) -> str:
+    async def begin(self, plan: Plan, approved_by: str | None, key: str | None = None) -> str:
         """Begin a run, its gate open if that was approved or needs no approval; returns its id. Raises Refused."""
         opened = approval_at_start(plan, approved_by)
-        run = await self._engine.begin(plan, approved_by=opened)
+        run = await self._engine.begin(plan, approved_by=opened, key=key)
         if approved_by is not None and opened is None and plan.gate is not None:
             await self._engine.note(run, plan.gate, {AGREED: approved_by})
         return run

@@ -141,18 +141,26 @@ class Controller:
         expected_hash: str | None,
         approved_by: str | None = None,
         crash_at: str | None = None,
+        key: str | None = None,
     ) -> str:
         """Begin a run; returns its id. Raises Refused, also when a saved plan no longer is what would be done.
 
-        `approved_by` agrees beforehand to what this very plan does behind its gate.
+        `approved_by` agrees beforehand to what this very plan does behind its gate. Asked again with the same `key`,
+        because an answer was lost, it returns the run that was begun the first time.
         """
         async with self._deciding:
+            if key is not None and (begun := await self._begun(key)) is not None:
+                return begun
             plan = await self.plan(source, file=file)
             if expected_hash is not None and plan.hash != expected_hash:
                 raise Refused("plan-stale", "the system has changed since this plan was made", "plan again")
             if crash_at:
                 self._crash.arm(crash_at)
-            return await self.contracts.begin(plan, approved_by)
+            return await self.contracts.begin(plan, approved_by, key)
+
+    async def _begun(self, key: str) -> str | None:
+        rows = [RunRow(**row) for row in await self._store.runs()]
+        return next((row.run for row in rows if row.plan.get("key") == key), None)
 
     def take_metrics(self, request: dict[str, Any]) -> int:
         """Take an OTLP metrics request; returns how many points were refused. Raises InvalidInput for anything else."""

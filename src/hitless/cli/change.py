@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 
@@ -51,7 +52,7 @@ def apply_command(at: Here, change: Path, detach: bool, timeout: str | None, app
         body["approved_by"] = who()
     if crash_at := os.environ.get("HITLESS_CRASH_AT"):
         body["crash_at"] = crash_at
-    run = client.post("/v1/apply", body)["run"]
+    run = client.tell("/v1/apply", body | {"key": uuid4().hex})["run"]
     if at.as_json:
         emit_json({"run": run})
     else:
@@ -123,7 +124,7 @@ def contract_command(at: Here, run: str, yes: bool) -> int:  # noqa: FBT001
         say(f"  {step}")
     if waiting and not yes and sys.stdin.isatty():
         click.confirm("there is no way back from this; go on?", abort=True, err=True)
-    after = client.post(f"/v1/runs/{_run_id(run)}/contract", {"who": who()})["after"]
+    after = client.tell(f"/v1/runs/{_run_id(run)}/contract", {"who": who()}).get("after", 0)
     end = _follow(at, run, None, after)
     still = client.patiently(f"/v1/runs/{run}")["open"]
     if still is not None and (why := still["withheld"]):
@@ -183,7 +184,8 @@ def _back(end: Exit) -> Exit:
 
 def _tell(at: Here, run: str, verb: str, why: str, **more: int) -> int:
     """Tell a run something; returns the position of the journal behind which the consequences stand."""
-    answer = at.client().post(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why, "who": who(), **more})
+    answer = at.client().tell(f"/v1/runs/{_run_id(run)}/{verb}", {"why": why, "who": who(), **more})
+    answer = {"run": run, "after": 0} | answer
     if at.as_json:
         emit_json(answer)
     else:

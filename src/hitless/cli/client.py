@@ -10,13 +10,19 @@ from typing import Any
 
 from hitless.kit.errors import Exit, HitlessError
 from hitless.kit.files import socket_folder
+from hitless.runtime.supervisor import Shims
 
 ANSWER_S = 60.0
 COMES_BACK_S = 60.0  # how long a killed controller may take to return before we give up
+RETURNS_S = 20.0  # the same for a plain command, as long as a shim is there to start it again
 
 
 class Unreachable(HitlessError):
     """Nobody answers; the controller is down or starting."""
+
+
+class Unanswered(Unreachable):
+    """The controller went away while it was being asked: it may have done it, or not."""
 
 
 class Client:
@@ -25,22 +31,48 @@ class Client:
     def __init__(self, state: Path) -> None:
         self._socket = socket_folder(state) / "controller.sock"
         self._token_file = state / "run" / "token"
+        self._shims = Shims(state)
 
     def get(self, path: str) -> Any:
         """Ask. Raises HitlessError as the controller says it, Unreachable if nobody answers."""
-        return self._exchange("GET", path, None)
+        return self._until_answered(lambda: self._exchange("GET", path, None), Unreachable)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Tell. Raises HitlessError as the controller says it, Unreachable if nobody answers."""
-        return self._exchange("POST", path, body or {})
+
+        def call() -> Any:
+            return self._exchange("POST", path, body or {})
+
+        return self._until_answered(call, Unreachable, but=Unanswered)
+
+    def tell(self, path: str, body: dict[str, Any]) -> Any:
+        """Tell what may be told twice, because the body names it (`key`) or because a second time is refused.
+
+        What is refused as done already, after an answer was lost, was done the first time: then an empty answer.
+        """
+        lost = False
+
+        def call() -> Any:
+            nonlocal lost
+            try:
+                return self._exchange("POST", path, body)
+            except Unanswered:
+                lost = True
+                raise
+            except HitlessError as error:
+                if lost and error.code == "wrong-state":
+                    return {}
+                raise
+
+        return self._until_answered(call, Unreachable)
 
     def patiently(self, path: str, *, patience_s: float = COMES_BACK_S) -> Any:
         """Ask, and wait for a controller that is just coming back."""
-        return self._patiently(lambda: self.get(path), patience_s)
+        return self._patiently(lambda: self._exchange("GET", path, None), patience_s)
 
     def patiently_post(self, path: str, *, patience_s: float = COMES_BACK_S) -> Any:
         """Tell, and wait for a controller that is just coming; only for what may be told twice."""
-        return self._patiently(lambda: self.post(path), patience_s)
+        return self._patiently(lambda: self._exchange("POST", path, {}), patience_s)
 
     def follow(self, run: str, *, after: int = 0, patience_s: float = COMES_BACK_S) -> Iterator[dict[str, Any] | None]:
         """Yield the journal of a run behind a position until it is at rest; goes on over a killed controller.
@@ -62,6 +94,23 @@ class Client:
             yield None
             time.sleep(0.1)
 
+    def _until_answered(
+        self, call: Callable[[], Any], again: type[Unreachable], *, but: type[Unreachable] | None = None
+    ) -> Any:
+        """Try again while a shim is about to bring the controller back."""
+        deadline = time.monotonic() + RETURNS_S
+        while True:
+            try:
+                return call()
+            except again as error:
+                if (but is not None and isinstance(error, but)) or time.monotonic() > deadline or not self._returns():
+                    raise
+                time.sleep(0.05)
+
+    def _returns(self) -> bool:
+        status = self._shims.status("controller")
+        return status is not None and status.wanted and status.shim is not None
+
     @staticmethod
     def _patiently(call: Callable[[], Any], patience_s: float) -> Any:
         deadline = time.monotonic() + patience_s
@@ -80,7 +129,7 @@ class Client:
             connection.request(method, path, encoded, self._headers())
             return _content(connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(error) from None
+            raise Unanswered("not-running", f"the controller went away ({error})", "see: hitless runs") from None
         finally:
             connection.close()
 

@@ -1,10 +1,10 @@
 """Follows a run to its end, for a person or a program, and turns the end into an exit code."""
 
-import sys
 import time
 from typing import Any
 
 from hitless.cli.client import Client
+from hitless.cli.live import Live, on_terminal
 from hitless.cli.output import emit_json, fact_text, say
 from hitless.kit.errors import Exit, HitlessError
 
@@ -26,17 +26,18 @@ def follow(client: Client, run: str, *, as_json: bool, timeout_s: float | None =
 def _until_rest(client: Client, run: str, *, as_json: bool, timeout_s: float | None, after: int) -> Exit:
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     steps = client.patiently(f"/v1/runs/{run}")["steps"]
-    spinner = Spinner(enabled=not as_json and sys.stderr.isatty())
+    live = Live(steps, enabled=not as_json and on_terminal())
     for fact in client.follow(run, after=after):
         if deadline is not None and time.monotonic() > deadline and not _ends(fact):
-            spinner.clear()
+            live.clear()
             say(f"run {run} goes on; come back with: hitless watch {run}")
             return Exit.WATCH_TIMED_OUT
         if fact is None:
-            spinner.turn()
+            live.turn()
             continue
-        spinner.clear()
+        live.clear()
         _tell(fact, steps, as_json=as_json)
+        live.saw(fact)
         if _ends(fact):
             return _end(client, run, fact, as_json=as_json)
     raise HitlessError("journal-broken", f"the journal of run {run} ends without an end", "hitless doctor")
@@ -62,23 +63,3 @@ def _end(client: Client, run: str, fact: dict[str, Any], *, as_json: bool) -> Ex
             say(f"{fact['body']['code']}: {fact['body']['text']}")
             say(f"  hint: see hitless show {run}, mend it, then hitless resume {run}")
     return ENDS[state]
-
-
-class Spinner:
-    """Shows on a terminal that we are still here."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled, self._count = enabled, 0
-
-    def turn(self) -> None:
-        """Show a sign of life."""
-        if self._enabled:
-            self._count += 1
-            sys.stderr.write(f"\r       {'|/-'[self._count % 3]} {self._count} s")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Make room for a line."""
-        if self._enabled and self._count:
-            sys.stderr.write("\r" + " " * 24 + "\r")
-            self._count = 0

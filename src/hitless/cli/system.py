@@ -3,6 +3,7 @@
 import asyncio
 import time
 from typing import Any
+from uuid import uuid4
 
 import click
 
@@ -87,7 +88,7 @@ def scale_command(at: Here, service: str, instances: int) -> int:
     import yaml
 
     source = yaml.safe_dump({"change": f"scale-{service}"[:60], "services": {service: {"instances": instances}}})
-    run = at.client().post("/v1/apply", {"source": source, "file": "scale"})["run"]
+    run = at.client().tell("/v1/apply", {"source": source, "file": "scale", "key": uuid4().hex})["run"]
     return follow(at.client(), run, as_json=at.as_json)
 
 
@@ -147,8 +148,8 @@ def _rest(at: Here, *, hold: bool) -> None:
     if not hold:
         hint = "wait for it, or: hitless down --hold"
         raise Refused("run-under-way", f"run {run['run']} ({run['change']}) is under way", hint)
-    at.client().post(f"/v1/runs/{run['run']}/hold", {"why": "hitless down --hold"})
-    at.client().post(f"/v1/runs/{run['run']}/settle")
+    at.client().tell(f"/v1/runs/{run['run']}/hold", {"why": "hitless down --hold"})
+    at.client().tell(f"/v1/runs/{run['run']}/settle", {})
 
 
 def _answer(at: Here, content: dict[str, Any], text: str) -> None:

@@ -132,6 +132,7 @@ async def _apply(controller: Controller, request: Request) -> Any:
         expected_hash=str(expected) if expected else None,
         approved_by=str(body["approved_by"]) if body.get("approved_by") else None,
         crash_at=body.get("crash_at"),
+        key=str(body["key"])[:100] if body.get("key") else None,
     )
     await controller.asked(run, "apply", _who(body))
     return {"run": run}
