@@ -32,12 +32,16 @@ class PostgresOfTests:
     """A cluster in a temporary folder, reached by a unix socket; it can be killed and started again."""
 
     folder: Path
+    binaries: Path = BINARIES
     process: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
         command = ["initdb", "-D", "data", "-U", "hitless", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"]
         subprocess.run(
-            [*AS_SOMEBODY, str(BINARIES / command[0]), *command[1:]], cwd=self.folder, check=True, capture_output=True
+            [*AS_SOMEBODY, str(self.binaries / command[0]), *command[1:]],
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
         )
 
     def start(self) -> None:
@@ -46,7 +50,7 @@ class PostgresOfTests:
         words = [word for setting in settings for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*AS_SOMEBODY, str(BINARIES / "postgres"), "-D", str(self.folder / "data"), *words],
+                [*AS_SOMEBODY, str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *words],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -190,7 +190,7 @@ def _required(column: str, table: str) -> str:
 
 def _checked(columns: tuple[str, ...], check: str) -> str:
     row = ", ".join(f"NEW.{quoted(each)} AS {quoted(each)}" for each in columns)
-    said = f"the old side's check {check} does not hold"
+    said = f"what the old side would hold violates its check {check}"
     return (
         f"IF NOT coalesce((SELECT {check} FROM (SELECT {row}) AS _hl_row), true) THEN "
         f"RAISE check_violation USING MESSAGE = {literal(said)}; END IF;"

