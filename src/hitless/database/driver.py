@@ -9,7 +9,8 @@ from hitless.database.names import schema_of
 from hitless.database.observation import drifted
 from hitless.database.postgres import Session, Target
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
-from hitless.database.unmappable import Unmappable, unmappable
+from hitless.database.unmappable import Unmappable
+from hitless.database.unmappable import unmappable as listed
 from hitless.database.views import create_schema, create_views
 from hitless.kit.errors import Refused
 from hitless.plan.ports import Moment, StepFailed
@@ -146,7 +147,7 @@ async def lost_by_going_back(url: str, version: str) -> list[Unmappable]:
         change = await target.change(version)
         if change is None or change.compiled is None or change.state in ("current", "past"):
             return []
-        return [each for each in await unmappable(target, change.compiled) if each.side == "new"]
+        return [each for each in await listed(target, change.compiled) if each.side == "new"]
 
 
 async def drift(url: str) -> list[str]:
@@ -169,3 +170,29 @@ async def history(url: str) -> list[Migration]:
             "WHERE space = current_schema() AND m.direction = 'up' ORDER BY m.at"
         )
     return [Migration(name=row["name"], text=row["text"]) for row in rows]
+
+
+async def switched(url: str, version: str, *, on: bool) -> None:
+    """Say that code speaks a version that is not contracted (or, going back, that it no longer does).
+
+    From then on a row that the old side cannot hold is listed; before, its write is refused.
+    """
+    async with Target.open(url) as target:
+        await target.set_up()
+        await phases.switched(target, version, on=on)
+
+
+async def unmappable(url: str, version: str) -> list[Unmappable]:
+    """Return the rows of an open change that one side cannot hold, by key; `rollback` gives up those of side `new`."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        compiled = await phases.recorded(target, version, "expanded", "backfilled", "verified")
+        return await listed(target, compiled) if compiled is not None else []
+
+
+async def rolling(url: str, version: str, budget_s: float = 0.2) -> list[verifying.Difference]:
+    """Compare some more rows of an open change, for about `budget_s` seconds, going on where the last call stopped."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        compiled = await phases.recorded(target, version, "verified")
+        return await verifying.roll(target, compiled, budget_s) if compiled is not None else []

@@ -77,13 +77,18 @@ def _first(sync: Sync, version: str, kind: str) -> str:
     lines = [
         "#variable_conflict use_column",
         "DECLARE _hitless_new boolean;",
+        *(f"_hitless_{number} boolean;" for number, _ in enumerate(groups(sync))),
         "BEGIN",
         f"_hitless_new := CASE WHEN ({ups}) = ({downs}) THEN TG_ARGV[0] = 'new' ELSE ({ups}) END;",
         f"{_MARK} := {'0' if kind == 'INSERT' else f'coalesce(OLD.{quoted(MARK)}, 0)'};",
         "IF _hitless_new THEN",
         f"{_MARK} := {_MARK} | {PENDING};",
     ]
-    if kind == "UPDATE" and sync.ups:  # a row that the backfill has not reached
+    if kind == "UPDATE":  # what was touched is noted before a row that the backfill has not reached catches up
+        lines += [
+            f"_hitless_{number} := {_changed(touching(sync, group))};" for number, group in enumerate(groups(sync))
+        ]
+    if kind == "UPDATE" and sync.ups:
         lines.append(f"IF OLD.{quoted(MARK)} IS NULL THEN")
         lines += [
             f"IF NOT ({_changed([fill.column])}) THEN NEW.{quoted(fill.column)} := {value(sync, fill, 'OLD')}; END IF;"
@@ -92,7 +97,7 @@ def _first(sync: Sync, version: str, kind: str) -> str:
         lines.append("END IF;")
     for number, group in enumerate(groups(sync)):
         block = _mapped(sync, version, group, number, kind, upward=False)
-        lines += block if kind == "INSERT" else [f"IF {_changed(touching(sync, group))} THEN", *block, "END IF;"]
+        lines += block if kind == "INSERT" else [f"IF _hitless_{number} THEN", *block, "END IF;"]
     return "\n".join([*lines, "END IF;", "RETURN NEW;", "END"])
 
 

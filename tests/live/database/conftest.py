@@ -99,22 +99,32 @@ class Changing:
 
 
 CATALOGUE = (
-    "SELECT 'column', table_schema || '.' || table_name, column_name, udt_name, character_maximum_length, is_nullable, "
-    "column_default, is_identity, is_generated, generation_expression FROM information_schema.columns "
-    "WHERE table_schema !~ '^(pg_|information_schema|hitless)'",
-    "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated "
-    "FROM pg_constraint WHERE connamespace::regnamespace::text !~ '^(pg_|information_schema|\"?hitless)' AND contype <> 'n'",
+    (
+        "SELECT 'column', table_schema || '.' || table_name, column_name, udt_name, character_maximum_length, is_nullable, "
+        "column_default, is_identity, is_generated, generation_expression FROM information_schema.columns "
+        "WHERE table_schema !~ '^(pg_|information_schema|hitless)'"
+    ),
+    (
+        "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated "
+        "FROM pg_constraint WHERE connamespace::regnamespace::text !~ '^(pg_|information_schema|\"?hitless)' AND contype <> 'n'"
+    ),
     "SELECT 'index', schemaname, tablename, indexname, indexdef FROM pg_indexes WHERE schemaname !~ '^(pg_|hitless)'",
     "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
     "SELECT 'sequence', schemaname, sequencename, data_type::text FROM pg_sequences WHERE schemaname !~ '^(pg_|hitless)'",
-    "SELECT 'enum', typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum e JOIN pg_type t "
-    "ON t.oid = e.enumtypid GROUP BY typname",
-    "SELECT 'comment', objoid::regclass::text, objsubid, description FROM pg_description "
-    "WHERE classoid = 'pg_class'::regclass AND objoid::regclass::text !~ '^(pg_|information_schema|hitless)' "
-    "AND (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = objoid) !~ '^(pg_catalog|information_schema|pg_toast)'",
+    (
+        "SELECT 'enum', typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum e JOIN pg_type t "
+        "ON t.oid = e.enumtypid GROUP BY typname"
+    ),
+    (
+        "SELECT 'comment', objoid::regclass::text, objsubid, description FROM pg_description "
+        "WHERE classoid = 'pg_class'::regclass AND objoid::regclass::text !~ '^(pg_|information_schema|hitless)' "
+        "AND (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = objoid) !~ '^(pg_catalog|information_schema|pg_toast)'"
+    ),
     "SELECT 'function', proname FROM pg_proc WHERE pronamespace::regnamespace::text IN ('public', 'hitless')",
-    "SELECT 'replica identity', oid::regclass::text, relreplident FROM pg_class WHERE relkind = 'r' "
-    "AND relnamespace = 'public'::regnamespace",
+    (
+        "SELECT 'replica identity', oid::regclass::text, relreplident FROM pg_class WHERE relkind = 'r' "
+        "AND relnamespace = 'public'::regnamespace"
+    ),
 )
 
 

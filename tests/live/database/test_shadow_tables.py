@@ -115,7 +115,7 @@ async def test_a_key_gets_a_wider_type_and_an_address_is_split_while_both_versio
     told = repr(change.catalogue())
     assert "_hitless" not in told
     for text in (
-        "'orders', 'id', 'int8'",
+        "'public.orders', 'id', 'int8'",
         "orders_id_seq",
         "'orders_pkey'",
         "orders_customer",

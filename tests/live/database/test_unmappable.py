@@ -1,0 +1,121 @@
+"""Rows that one side cannot hold: refused before the switch, listed after it, and never silently changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from hitless.database.driver import switched, unmappable
+from hitless.database.steps import Withdraw
+from hitless.kit.errors import HitlessError, Refused
+from hitless.plan.ports import Moment
+
+pytestmark = pytest.mark.live
+
+SETUP = """
+CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL, age int);
+INSERT INTO people SELECT g, 'First' || g || ' Last' || g, g FROM generate_series(1, 30) g;
+"""
+WIDEN = "operations:\n  - alter_column: {table: people, column: age, type: bigint, up: age::bigint, down: age::int}\n"
+SPLIT = """
+operations:
+  - add_column: {table: people, up: "split_part(name, ' ', 1)", column: {name: first, type: text, nullable: true}}
+  - drop_column: {table: people, column: name, down: first}
+"""
+SHADOW = """
+operations:
+  - shadow_table: {table: people, columns: [{name: id, type: bigint, pk: true}, {name: name, type: text}, {name: age, type: bigint, nullable: true}]}
+"""
+NARROW = "operations:\n  - alter_column: {table: people, column: name, type: int, up: 'length(name) / (30 - id)', down: name::text%s}\n"
+
+
+async def note(_: dict[str, object]) -> None:
+    """Progress."""
+
+
+MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
+
+
+@pytest.mark.parametrize("text", [WIDEN, SHADOW], ids=["in place", "shadow"])
+async def test_what_the_old_side_cannot_hold_is_refused_before_the_switch_and_listed_after_it(
+    changing: Callable[[str, str], Any], text: str
+) -> None:
+    change = changing(SETUP, text)
+    await change.begin()
+    await change.up_to_code()
+    too_much = "UPDATE people SET age = 5000000000 WHERE id = 3"
+    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+        change.rows(change.new_url, too_much)
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.new_url, too_much)
+    change.rows(change.new_url, "INSERT INTO people (id, name, age) VALUES (50, 'n', 6000000000)")
+    assert change.rows(change.new_url, "SELECT age FROM people WHERE id = 3") == [(5_000_000_000,)]
+    assert change.rows(change.old_url, "SELECT age FROM people WHERE id = 3") == [(3,)]  # as it was
+    assert [(each.table, each.key, each.side) for each in await unmappable(change.url, "0002_change")] == [
+        ("people", ("3",), "new"),
+        ("people", ("50",), "new"),
+    ]
+    assert "22003" in (await unmappable(change.url, "0002_change"))[0].why
+    await change.verify()  # listed rows are known: nothing else differs
+    back = Withdraw(database="main", version="0002_change")
+    with pytest.raises(Refused, match="--accept-loss 2") as refusal:
+        await change.driver.do(back, MOMENT)
+    assert refusal.value.code == "loss-not-accepted"
+    change.rows(change.new_url, "UPDATE people SET age = 4 WHERE id = 3")  # fits again
+    change.rows(change.new_url, "UPDATE people SET id = 51, age = 7000000000 WHERE id = 50")
+    assert [each.key for each in await unmappable(change.url, "0002_change")] == [("51",)]
+    await change.driver.do(Withdraw(database="main", version="0002_change", accept_loss=1), MOMENT)
+    assert change.rows(change.url, "SELECT age FROM people WHERE id = 3") == [(4,)]
+
+
+async def test_a_listed_row_that_is_deleted_is_no_loss(changing: Callable[[str, str], Any]) -> None:
+    change = changing(SETUP, WIDEN)
+    await change.begin()
+    await change.up_to_code()
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.new_url, "UPDATE people SET age = 5000000000 WHERE id = 3")
+    change.rows(change.new_url, "DELETE FROM people WHERE id = 3")
+    assert await unmappable(change.url, "0002_change") == []
+    await change.back()
+
+
+async def test_null_where_the_old_side_forbids_it(changing: Callable[[str, str], Any]) -> None:
+    change = changing(SETUP, SPLIT)
+    await change.begin()
+    await change.up_to_code()
+    with pytest.raises(psycopg.errors.NotNullViolation, match='"name"'):
+        change.rows(change.new_url, "INSERT INTO people (id) VALUES (50)")
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.new_url, "INSERT INTO people (id) VALUES (50)")
+    change.rows(change.new_url, "UPDATE people SET first = NULL WHERE id = 1")
+    assert change.rows(change.old_url, "SELECT name FROM people WHERE id IN (1, 50) ORDER BY id") == [
+        ("First1 Last1",),
+        ("",),
+    ]
+    assert len(await unmappable(change.url, "0002_change")) == 2
+    await change.contract()
+    assert change.rows(change.new_url, "SELECT first FROM people WHERE id = 50") == [(None,)]
+
+
+async def test_a_row_that_the_new_side_cannot_hold_stops_the_backfill_by_its_key(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(SETUP, NARROW % "")
+    await change.begin()
+    with pytest.raises(HitlessError, match=r"people 30 does not fit the new version: 22012"):
+        await change.up_to_code()
+
+
+async def test_or_is_listed_where_the_migration_says_so(changing: Callable[[str, str], Any]) -> None:
+    change = changing(
+        SETUP, (NARROW % ", on_unmappable: record").replace("name, type: int", "name, nullable: true, type: int")
+    )
+    await change.begin()
+    await change.up_to_code()
+    assert [(each.key, each.side) for each in await unmappable(change.url, "0002_change")] == [(("30",), "old")]
+    assert change.rows(change.new_url, "SELECT name FROM people WHERE id IN (29, 30) ORDER BY id") == [(14,), (None,)]
+    change.rows(change.old_url, "UPDATE people SET id = 20030 WHERE id = 30")
+    change.rows(change.old_url, "UPDATE people SET name = 'abc' WHERE id = 20030")
+    assert await unmappable(change.url, "0002_change") == []
+    await change.back()
