@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hitless.engine.executor import Executor
-from hitless.engine.journal import Approved, Entry, Fact, Held, Noted, Resumed, Run, State, TurnedBack, Withheld, fold
+from hitless.engine.journal import (
+    Approved,
+    Fact,
+    Held,
+    Noted,
+    Resumed,
+    Run,
+    State,
+    TurnedBack,
+    Withheld,
+    fold,
+    state_after,
+)
 from hitless.engine.ports import Alarm, CrashPoints, Journal, RunRow
 from hitless.kit.errors import Abandon, InvalidInput, Refused
 from hitless.plan.plan import Kinds, Plan
@@ -148,7 +160,7 @@ class Engine:
             known = fold(await self._journal.entries(run))
             if not allowed(known):
                 raise Refused("wrong-state", f"run {run} is {_where(known)}", f"see: hitless show {run}")
-            await self._journal.append(run, fact, fold([Entry(0, 0.0, run, fact)], known).state)
+            await self._journal.append(run, fact, state_after(known, fact))
         self._take_up(row)
 
     def _take_up(self, row: RunRow) -> None:

@@ -19,6 +19,7 @@ from hitless.engine.journal import (
     Undone,
     Withheld,
     fold,
+    state_after,
 )
 from hitless.engine.machine import Do, Move, Stop, Undo, Wait, next_move
 from hitless.engine.ports import Alarm, CrashPoints, Journal
@@ -92,7 +93,7 @@ class Executor:
                     if not run.undoing:
                         await self._write(Undoing(position))
                 case Stop(state) if run.ended is None:
-                    await self._write(Ended(state), state)
+                    await self._write(Ended(state))
                 case _:
                     pass
             return move
@@ -116,7 +117,7 @@ class Executor:
             moment = self._moment(position, self._clock.now(), backward=True)
             failure = await self._ensure(inverse, moment, BACKWARD_TRIES)
             if failure is not None:
-                await self._append(Ended("rollback-incomplete", failure.code, failure.text), "rollback-incomplete")
+                await self._append(Ended("rollback-incomplete", failure.code, failure.text))
                 return
         self._crash.reach(position, "effect", backward=True)
         await self._append(Undone(position))
@@ -183,13 +184,13 @@ class Executor:
 
         return Moment(run=self._id, position=position, started_at=started_at, backward=backward, note=note)
 
-    async def _append(self, fact: Fact, state: State | None = None) -> None:
+    async def _append(self, fact: Fact) -> None:
         async with self._writing:
             await self._read()
-            await self._write(fact, state)
+            await self._write(fact)
 
-    async def _write(self, fact: Fact, state: State | None = None) -> None:
-        await self._journal.append(self._id, fact, state or self._known.state)
+    async def _write(self, fact: Fact) -> None:
+        await self._journal.append(self._id, fact, state_after(self._known, fact))
         await self._read()
 
     async def _read(self) -> Run:

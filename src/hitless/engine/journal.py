@@ -167,6 +167,11 @@ def fold(entries: Iterable[Entry], run: Run = NOTHING) -> Run:
     return run
 
 
+def state_after(run: Run, fact: Fact) -> State:
+    """Say where the run is once a fact is written; the store keeps it beside the journal."""
+    return _apply(run, Entry(0, 0.0, "", fact)).state
+
+
 def _apply(run: Run, entry: Entry) -> Run:
     match entry.fact:
         case Started() | Finished() | Undoing() | Undone() as fact:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
@@ -181,11 +182,18 @@ def written(content: Mapping[str, Any]) -> str:
 def decode(kind: type[T], plain: Mapping[str, Any]) -> T:
     """Build a frozen dataclass from plain data (as JSON gives it). Raises InvalidInput if it does not fit."""
     try:
-        return TypeAdapter(kind).validate_python(dict(plain))
+        built: T = _adapter(kind).validate_python(dict(plain))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidInput("broken-data", f"{kind.__name__}.{where}: {first['msg']}") from None
+    return built
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Made once for each kind of value: it takes longer than what it is made for."""
+    return TypeAdapter(kind)
 
 
 class _Unfit(Exception):

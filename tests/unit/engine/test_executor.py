@@ -253,6 +253,7 @@ async def test_a_step_that_changes_nothing_and_froze_the_run_begins_anew_when_it
     engine = world.engine()
     await engine.begin(plan(A, Look(name="users"), on_failure="freeze"))
     assert await engine.settled("r1", 5)
+    assert world.rows["r1"].state == "held"
     world.failing, resumed_at = {}, world.time
     await engine.resume("r1")
     assert await engine.finished("r1") == "completed"

@@ -140,7 +140,7 @@ class Checker:
             return
         if isinstance(effect, Stopped):
             life = self._world.machine.lives[effect.instance]
-            if life.retire_at is not None and life.retire_at <= self._world.clock.now() and life.wanted:
+            if life.retire_at is not None and life.retire_at <= self._world.clock.now():
                 return
         if not any(told.open is not None and covers(told.open, effect) for told in self.runs.values()):
             self.blame(f"{effect} is done, and no journal says so")

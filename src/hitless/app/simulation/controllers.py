@@ -114,8 +114,7 @@ class Site:
         controller = await self.controller()
         answer = asyncio.ensure_future(order(controller))
         await asyncio.wait({answer}, timeout=TOLD_S)
-        if not answer.done():  # the controller died over it
-            answer.cancel()
+        if not answer.done():  # the controller died over it, or is late
             return False
         with suppress(HitlessError):
             answer.result()

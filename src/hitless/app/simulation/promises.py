@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hitless.app.simulation.backing import Flags, Schema
 from hitless.app.simulation.clock import VirtualClock
@@ -17,6 +17,8 @@ from hitless.plan.step import Step
 from hitless.runtime.steps import Start, Stop
 from hitless.signals.steps import Watch
 from hitless.traffic.steps import Admit, Drain, Shift
+
+T = TypeVar("T")
 
 WINDOW_S, LEAST_REQUESTS = 5, 20  # of the circuit breaker, see signals/harm.py
 SETTLING_S = 2  # the newest seconds may not have been told yet
@@ -134,6 +136,11 @@ def _without(now: Stand, start: Stand, theirs: set[str]) -> Stand:
         routings={name: start.routings[name] if name in theirs else each for name, each in now.routings.items()},
         running=running,
         ready=frozenset(ready | {each for each in start.ready if each.service in theirs}),
-        schemas=now.schemas,
-        flags=now.flags,
+        schemas=_mine("database", now.schemas, start.schemas, theirs),
+        flags=_mine("flag", now.flags, start.flags, theirs),
     )
+
+
+def _mine(kind: str, now: Mapping[str, T], start: Mapping[str, T], theirs: set[str]) -> dict[str, T]:
+    mine = {name: each for name, each in now.items() if f"{kind} {name}" not in theirs}
+    return mine | {name: each for name, each in start.items() if f"{kind} {name}" in theirs}

@@ -14,7 +14,7 @@ from hitless.app.simulation.world import Setting, SimulatedWorld
 from hitless.engine.journal import Entry
 from hitless.plan.plan import Plan
 
-LONGEST_S = 3600.0  # virtual: whatever takes longer never ends
+LONGEST_S = 900.0  # virtual: whatever takes longer never ends
 LOOK_S = 0.25
 AFTERWARDS_S = 1.0  # users go on, and what is overdue is stopped
 RESTING = ("completed", "rolled-back", "rollback-incomplete")
@@ -26,6 +26,27 @@ class Order:
 
     at_s: float  # from the beginning; for `rollback` and `contract`: after it has come to rest
     verb: str  # hold, resume, abort, rollback, contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Troubles:
+    """What goes wrong around the controllers; seconds from the beginning."""
+
+    deaths: tuple[float, ...] = ()  # some instance is killed
+    lost: frozenset[int] = frozenset()  # records of these seconds never arrive
+    away: tuple[tuple[float, float], ...] = ()  # the recorder does not answer
+    differs: bool = False  # a verification finds rows that differ
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        said = [f"instances die after {', '.join(f'{at:.1f}' for at in self.deaths)} s"] if self.deaths else []
+        said += [f"{len(self.lost)} seconds are lost"] if self.lost else []
+        said += [f"no recorder from {begin:.1f} to {end:.1f} s" for begin, end in self.away]
+        said += ["rows differ"] if self.differs else []
+        return ", ".join(said) or "nothing else goes wrong"
+
+
+CALM = Troubles()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,15 +62,13 @@ class Outcome:
     failed: int = 0
 
 
-class Stuck(Exception):
-    """The run never comes to rest."""
-
-
 class Simulation:
     """Runs of plans in one world, with what goes wrong and what people say."""
 
-    def __init__(self, setting: Setting, plans: Sequence[Plan], faults: Faults, rng: random.Random) -> None:
-        self._plans, self._faults, self._rng = plans, faults, rng
+    def __init__(
+        self, setting: Setting, plans: Sequence[Plan], faults: Faults, rng: random.Random, troubles: Troubles
+    ) -> None:
+        self._plans, self._rng, self._troubles = plans, rng, troubles
         self.world = SimulatedWorld(setting, rng)
         self._site = Site(self.world, faults, rng)
         self._broken = asyncio.Event()
@@ -75,6 +94,8 @@ class Simulation:
 
     async def _all(self, orders: Sequence[Order]) -> None:
         self._site.begin()
+        deaths = asyncio.ensure_future(self._die())
+        self._afflict()
         for plan in self._plans:
             self.world.checker.plans[plan.hash] = plan
         runs = [await self._begin(plan) for plan in self._plans]
@@ -87,13 +108,32 @@ class Simulation:
             for run in runs:
                 await self._tell(run, order.verb)
             await self._rest(runs)
+        deaths.cancel()
         await asyncio.sleep(AFTERWARDS_S)
         self.world.advance()
 
+    def _afflict(self) -> None:
+        telemetry, troubles = self.world.telemetry, self._troubles
+        telemetry.lose(int(telemetry.begun) + second for second in troubles.lost)
+        telemetry.away = [(telemetry.begun + begin, telemetry.begun + end) for begin, end in troubles.away]
+        for schema in self.world.schemas.values():
+            schema.differs = int(troubles.differs)
+
+    async def _die(self) -> None:
+        """Kill instances, as a machine without memory does."""
+        loop = asyncio.get_running_loop()
+        for at in self._troubles.deaths:
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            self.world.advance()
+            lives = self.world.machine.lives
+            alive = [each for each in sorted(lives) if lives[each].pid is not None and lives[each].wanted]
+            if alive:
+                self.world.machine.kill(lives[self._rng.choice(alive)], self.world.clock.now())
+
     async def _begin(self, plan: Plan) -> str:
         """Apply until somebody has written it down: a person tries again when the controller died over it."""
+        known = set(self.world.store.rows)
         while True:
-            known = set(self.world.store.rows)
             await self._site.tell(lambda controller: controller.engine.begin(plan))
             new = [run for run, row in self.world.store.rows.items() if row.plan["hash"] == plan.hash]
             if new and set(new) - known:
@@ -128,14 +168,19 @@ class Simulation:
 
 
 def simulate(
-    setting: Setting, plans: Sequence[Plan], faults: Faults, seed: int, orders: Sequence[Order] = ()
+    setting: Setting,
+    plans: Sequence[Plan],
+    faults: Faults,
+    seed: int,
+    orders: Sequence[Order] = (),
+    troubles: Troubles = CALM,
 ) -> Outcome:
     """Run it in virtual time; the same arguments give the same outcome for ever."""
     rng = random.Random(seed)  # noqa: S311  a simulation, no secret
     loop = VirtualLoop()
 
     async def main() -> Outcome:
-        return await Simulation(setting, plans, faults, rng).run(orders)
+        return await Simulation(setting, plans, faults, rng, troubles).run(orders)
 
     loop.set_exception_handler(lambda _loop, _context: None)  # killed controllers leave loose ends
     try:
@@ -145,7 +190,7 @@ def simulate(
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    for _ in range(20):
+    for _ in range(100):
         left = asyncio.all_tasks(loop)
         if not left:
             break

@@ -13,7 +13,6 @@ from hitless.app.planner import Planner
 from hitless.app.proof.proof import Prover
 from hitless.app.proof.state import State
 from hitless.app.schema_choice import SchemaChoice
-from hitless.app.simulation.character import Character, Characters
 from hitless.app.simulation.front import Crowd
 from hitless.app.simulation.stand import Stand
 from hitless.app.simulation.world import Setting
@@ -153,7 +152,7 @@ def users_of(change: str, count: int = 20) -> tuple[str, ...]:
     return (*STAFF, *(user for group in zip(*found, strict=True) for user in group))
 
 
-def setting_of(change: str, characters: Mapping[tuple[str, str], Character] | None = None) -> Setting:
+def setting_of(change: str) -> Setting:
     """Return the world in which a change is simulated."""
     stand = Stand.of(facts())
     return Setting(
@@ -169,7 +168,6 @@ def setting_of(change: str, characters: Mapping[tuple[str, str], Character] | No
             path=("web", "orders", "accounts"),
             groups={"staff": frozenset(STAFF)},
         ),
-        characters=Characters(characters or {}),
         drains={
             name: section.drain if math.isfinite(section.drain) else 1e9 for name, section in system().services.items()
         },
