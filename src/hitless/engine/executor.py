@@ -125,18 +125,21 @@ class Executor:
 
     async def _until_interrupted(self, step: Step, moment: Moment) -> StepFailed | str | None:
         """Do a step; return None when it is done, why it failed, or "interrupted" when a new fact stopped it first."""
+        self._news.clear()
+        if self._stops(step, await self._read()):
+            return "interrupted"
         work = asyncio.ensure_future(self._ensure(step, moment, FORWARD_TRIES))
         alarm = asyncio.ensure_future(self._alarm.harm(self._plan))
         try:
             while not work.done():
-                self._news.clear()
-                if self._stops(step, await self._read()) and not work.done():
-                    return "interrupted"
                 news = asyncio.ensure_future(self._news.wait())
                 await asyncio.wait({work, alarm, news}, return_when=asyncio.FIRST_COMPLETED)
                 news.cancel()
                 if alarm.done() and not work.done():
                     return alarm.result()
+                self._news.clear()
+                if not work.done() and self._stops(step, await self._read()) and not work.done():
+                    return "interrupted"
             return work.result()
         finally:
             await _end(work)

@@ -181,8 +181,9 @@ def written(content: Mapping[str, Any]) -> str:
 
 def decode(kind: type[T], plain: Mapping[str, Any]) -> T:
     """Build a frozen dataclass from plain data (as JSON gives it). Raises InvalidInput if it does not fit."""
+    hashable: Any = kind
     try:
-        built: T = _adapter(kind).validate_python(dict(plain))
+        built: T = _adapter(hashable).validate_python(dict(plain))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -68,6 +68,8 @@ class LocalProcesses:
 
     async def check(self, instance: InstanceId, command: tuple[str, ...], cwd: str, timeout_s: float) -> Checked:
         """Run a command against the instance, in its environment, with HITLESS_CHECK_URL."""
+        async with self._one_at_a_time:
+            await in_thread(self._touch)
         state = await self.state(instance)
         if state is None:
             raise HitlessError("no-instance", f"{instance} does not run, so nothing can be checked")

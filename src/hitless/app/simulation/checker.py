@@ -105,7 +105,7 @@ class Checker:
         inverse = step.inverse()
         match fact:
             case Started(position):
-                told.open, told.reached = step, position + 1
+                told.open, told.backward, told.reached = step, False, position + 1
                 told.began.setdefault(position, at)
             case Finished(position):
                 told.open = None
@@ -115,7 +115,7 @@ class Checker:
             case Undoing(position):
                 if not told.turned_back:
                     self.blame(f"step {position} is taken back by a run that goes forward")
-                told.open = inverse
+                told.open, told.backward = inverse, True
             case Undone(position):
                 told.open, told.reached = None, position
                 if inverse is not None:
@@ -172,9 +172,9 @@ class Checker:
                 continue
             first = told.start.routings[effect.routing.service].baseline
             grows = rank(effect.routing, first) - rank(now, first)
-            if grows < 0 and not told.turned_back:
+            if grows < 0 and not told.backward:
                 self.blame(f"the share of {effect.routing.service} shrinks on the way forward")
-            if grows > 0 and told.turned_back:
+            if grows > 0 and told.backward:
                 self.blame(f"the share of {effect.routing.service} grows on the way back")
             if grows < 0:
                 self._check_flags_back(told)

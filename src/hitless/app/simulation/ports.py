@@ -68,7 +68,7 @@ class SimulatedProcesses:
 
     async def check(self, instance: InstanceId, command: tuple[str, ...], cwd: str, timeout_s: float) -> Checked:
         """Run a check against the instance."""
-        await self._hands.touch("check", lambda: self._world.effect(Checking(instance)))
+        await self._hands.touch("check", lambda: self._world.effect(Checking(instance)), fenced=True)
         await asyncio.sleep(CHECKING_S)
         await self._hands.look()
         life = self._world.machine.lives.get(instance)

@@ -32,6 +32,7 @@ class Told:
     plan: Plan
     start: Stand
     open: Step | None = None  # may be touched now
+    backward: bool = False  # what is open is an inverse; a step that was begun may still come into force after a turn
     reached: int = 0
     turned_back: bool = False
     approved: bool = False
