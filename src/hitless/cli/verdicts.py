@@ -8,7 +8,7 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
     """Say a verdict with its numbers: who was compared, how much more often, how sure, and how much more is needed."""
     parts = [f"{noted.get('service', '')}: {noted['verdict']}".removeprefix(": "), _users(noted)]
     if (ratio := noted.get("ratio")) is not None:
-        parts.append(f"ratio {_number(ratio['value'])} (95%: {_number(ratio['low'])} to {_number(ratio['high'])})")
+        parts.append(_ratio(ratio))
     if "e_value" in noted:
         parts.append(f"evidence against it {_number(noted['e_value'])} of {noted['threshold']:g} ({noted['watches']})")
     if needed := noted.get("users_needed"):
@@ -30,7 +30,12 @@ def _users(noted: Mapping[str, Any]) -> str:
     return said if old is None else f"{said} against {old['bad_users']} of {old['users']}"
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "beyond measure"
-    return f"{value:.2g}" if value < 1000 else f"{value:.3g}"
+def _ratio(ratio: Mapping[str, float | None]) -> str:
+    value, low, high = (ratio[name] for name in ("value", "low", "high"))
+    if value is None or high is None or low is None:  # nothing was bad on one side
+        return f"at least {_number(low or 0.0)} times as often (95%)"
+    return f"{_number(value)} times as often (95%: {_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

@@ -119,6 +119,17 @@ async def test_before_the_recorder_ran_everything_is_lost(recorded: Recorded) ->
     assert len(seconds) > 3500
 
 
+async def test_a_test_that_begins_makes_bad_users_new_once_for_each_run(recorded: Recorded) -> None:
+    ticks = RecorderTicks(recorded.path)
+    for run, bad in (("r1", 1), ("r1", 0), ("r2", 1)):
+        await ticks.begin("fresh", run)
+        since = time.time()
+        await recorded.send(request(service="fresh", user="always-bad", failed=True))
+        seconds = await recorded.until(lambda seconds: requests(seconds, "fresh"), since=int(since))
+        assert sum(second.arms["fresh", "a"].bad_users for second in seconds if ("fresh", "a") in second.arms) == bad
+        await recorded.until(lambda _: True, since=seconds[-1].at + 1)
+
+
 async def test_what_the_gateway_dropped_makes_the_second_no_evidence(recorded: Recorded) -> None:
     await recorded.send(frame(b"<134>1 2026-11-24T15:33:46Z - haproxy 17205 - - 17 events dropped"))
     assert (await recorded.until(lambda seconds: seconds[-1].lost == 17))[-1].lost == 17
