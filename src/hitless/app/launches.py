@@ -29,6 +29,7 @@ class Launches:
             urls={service: f"http://{internal}/{service}" for service in self.system.services},
             database_url=self._database_url(section.database, schema),
             ofrep=f"http://{self.system.control.listen}",
+            flagd=self.system.control.grpc,
         )
         return Launch(
             service=name,

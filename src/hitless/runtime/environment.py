@@ -7,18 +7,29 @@ from hitless.runtime.steps import Launch
 
 
 def service_environment(
-    *, own: Mapping[str, str], base: str, urls: Mapping[str, str], database_url: str | None, ofrep: str | None
+    *,
+    own: Mapping[str, str],
+    base: str,
+    urls: Mapping[str, str],
+    database_url: str | None,
+    ofrep: str | None,
+    flagd: str | None = None,
 ) -> tuple[tuple[str, str], ...]:
     """Return the environment that all instances of a version share, for `Launch.env`.
 
     `own` is what the user wrote (`file:` paths are relative to `base`), `urls` the internal URL of each service,
-    `database_url` a libpq URL or a reference like `env:NAME`, `ofrep` the URL of the flag server.
+    `database_url` a libpq URL or a reference like `env:NAME`, `ofrep` the URL of the flag server, `flagd` the HOST:PORT
+    where it speaks gRPC.
     """
     given = {f"HITLESS_URL_{name.upper().replace('-', '_')}": url for name, url in urls.items()}
     if database_url is not None:
         given["DATABASE_URL"] = database_url
     if ofrep is not None:
         given["OFREP_ENDPOINT"] = ofrep
+    if flagd is not None:
+        host, _, port = flagd.rpartition(":")
+        given |= {"FLAGD_HOST": host.strip("[]"), "FLAGD_PORT": port, "FLAGD_SYNC_PORT": port}
+        given["FLAGD_RETRY_BACKOFF_MAX_MS"] = "1000"  # some official clients wait 12 s after a lost stream
     given.update({name: _absolute(value, base) for name, value in own.items()})
     return tuple(sorted(given.items()))
 

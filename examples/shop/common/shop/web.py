@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shop.calls import Called, Calls
+from shop.flags import Flags
 from shop.http import Answer, Request, Response, Wrong
 from shop.server import Service
 from shop.session import Session, Sessions
@@ -21,6 +22,7 @@ class Web(Service):
         self._orders = Calls("orders")
         self._accounts = Calls("accounts")
         self._sessions = Sessions()
+        self._flags = Flags()
 
     async def handle(self, request: Request) -> Answer:
         if request.method not in ("GET", "HEAD"):
@@ -32,8 +34,11 @@ class Web(Service):
             self._orders.get("/orders?limit=5", request.passed_on),
             self._accounts.get(f"/accounts/{quote(request.user, safe='')}", request.passed_on),
         )
+        new_checkout = self._flags.on("new-checkout", request.headers, request.user)
         page = self.page(session, account.value or {}, (orders.value or {}).get("orders", []))
-        return Response(200, page.encode(), "text/html; charset=utf-8", self._headers(session, orders, account))
+        page += f"<p><button>{'Buy with one click' if new_checkout else 'Go to the checkout'}</button></p>"
+        headers = self._headers(session, orders, account) | {"X-Checkout": "new" if new_checkout else "old"}
+        return Response(200, page.encode(), "text/html; charset=utf-8", headers)
 
     def page(self, session: Session, account: dict[str, Any], orders: list[dict[str, Any]]) -> str:
         """The page; each version has its own look."""
