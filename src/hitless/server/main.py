@@ -94,6 +94,7 @@ async def _run(file: Path) -> int:
     await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)
     for task in tending:
         task.cancel()
+    await asyncio.gather(*tending, return_exceptions=True)  # a query that is cancelled needs its connection to end
     await engine.close()
     await definitions.close()
     await store.close()
