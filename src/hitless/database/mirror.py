@@ -118,7 +118,7 @@ def copy(shadow: Shadow, last: Bound, bound: Bound) -> str:
         query = folded(shadow.ups, shadow.old, where, old_link(shadow), lock=lock)
     else:
         query = mapped_rows(shadow.ups, shadow.old, where, split_of(shadow, upward=True), lock=lock)
-    into = f"INSERT INTO {quoted(shadow.new)} ({columns_of(shadow.ups)}, {quoted(MARK)})"
+    into = f"INSERT INTO {quoted(shadow.new)} ({columns_of(shadow.ups)}, {quoted(MARK)}) OVERRIDING SYSTEM VALUE"
     return f"{into} SELECT _hl_u.*, 0 FROM ({query}) AS _hl_u ON CONFLICT DO NOTHING"
 
 

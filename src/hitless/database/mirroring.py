@@ -102,9 +102,14 @@ def _linked(target: tuple[str, ...], source: tuple[str, ...], alias: str, row: s
     return same((f"{alias}.{quoted(one)}", f"{row}.{quoted(other)}") for one, other in zip(target, source, strict=True))
 
 
+def _into(table: str, columns: str) -> str:
+    """Begin to insert; an identity column takes the value that the other side has given."""
+    return f"INSERT INTO {quoted(table)} ({columns}) OVERRIDING SYSTEM VALUE"
+
+
 def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
     fills, target, _, link, source = _sides(shadow, upward=upward)
-    into = f"INSERT INTO {quoted(target)} ({columns_of(fills)}{f', {quoted(MARK)}' if upward else ''})"
+    into = _into(target, columns_of(fills) + (f", {quoted(MARK)}" if upward else ""))
     query = f"SELECT _hl_u.*{', 0' if upward else ''} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
     numbered = list(enumerate(groups(shadow)))
     sets = []
@@ -184,7 +189,7 @@ def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
             f"UPDATE {quoted(target)} AS _hl_t SET {sets} FROM ({query}) AS _hl_u WHERE {mine};",
             "END IF;",
             "IF TG_OP = 'INSERT' OR NOT FOUND THEN",
-            f"INSERT INTO {quoted(target)} ({columns_of(fills)}) {query};",
+            f"{_into(target, columns_of(fills))} {query};",
             "END IF;",
         ]
     else:
@@ -193,7 +198,7 @@ def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
         sets = ", ".join(f"{quoted(each.column)} = excluded.{quoted(each.column)}" for each in fills)
         lines = [
             f"IF TG_OP = 'UPDATE' THEN DELETE FROM {quoted(target)} AS _hl_t WHERE {mine} AND {keep}; END IF;",
-            f"INSERT INTO {quoted(target)} ({columns_of(fills)}) {query} ON CONFLICT ({columns}) DO UPDATE SET {sets};",
+            f"{_into(target, columns_of(fills))} {query} ON CONFLICT ({columns}) DO UPDATE SET {sets};",
         ]
     changed = _changed(tuple(sorted({each for group in groups(shadow) for each in concerning(group, old=upward)})))
     lines = [f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN RETURN NULL; END IF; END IF;", *lines]
@@ -214,7 +219,7 @@ def _fold(shadow: Shadow, version: str, *, upward: bool) -> str:
         sets = ", ".join(f"{quoted(each.column)} = _hl_u.{quoted(each.column)}" for each in fills)
         there = f"EXISTS (SELECT 1 FROM {quoted(table)} AS _hl_s WHERE {rows})"
         return [
-            f"INSERT INTO {quoted(target)} ({columns_of(fills)}) {query} ON CONFLICT ({names}) DO NOTHING;",
+            f"{_into(target, columns_of(fills))} {query} ON CONFLICT ({names}) DO NOTHING;",
             f"PERFORM 1 FROM {quoted(target)} AS _hl_t WHERE {mine} FOR UPDATE;",
             f"UPDATE {quoted(target)} AS _hl_t SET {sets} FROM ({query}) AS _hl_u WHERE {mine};",
             f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine} AND NOT {there};",

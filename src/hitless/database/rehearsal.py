@@ -34,7 +34,7 @@ WHERE l.pid = pg_backend_pid() AND l.granted AND c.relkind IN ('r', 'p')
   AND c.relnamespace = current_schema()::regnamespace AND l.mode = ANY(%s)
 """
 NODES = """
-SELECT c.relname AS table, pg_relation_filenode(c.oid)::bigint AS node FROM pg_class c
+SELECT c.oid::bigint AS table, c.relname AS name, pg_relation_filenode(c.oid)::bigint AS node FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
 """
 
@@ -59,7 +59,7 @@ class RehearsalTarget(Target):
     def listen(self) -> None:
         """Begin to note."""
         self.seen: list[Seen] = []
-        self._statement, self._nodes = "", dict[str, int]()
+        self._statement, self._nodes = "", dict[int, tuple[str, int]]()
         self._connection.add_notice_handler(self._hear)
 
     async def run(self, *statements: str) -> int:
@@ -80,11 +80,11 @@ class RehearsalTarget(Target):
 
     async def rewritten(self) -> None:
         """Note which tables have got new files since this was asked last."""
-        nodes = {row["table"]: row["node"] for row in await self.rows(NODES)}
-        for table, node in nodes.items():
-            if self._nodes.get(table, node) != node:
-                self.seen.append(Seen(phase=self.phase, what="rewriting table", table=table, detail=""))
-        self._nodes = nodes
+        for row in await self.rows(NODES):
+            name, node = self._nodes.setdefault(row["table"], (row["name"], row["node"]))
+            if node != row["node"]:  # by its first name: contract may give that to another table
+                self.seen.append(Seen(phase=self.phase, what="rewriting table", table=name, detail=""))
+                self._nodes[row["table"]] = (name, row["node"])
 
     def _hear(self, said: Diagnostic) -> None:
         if (found := _NOTICE.match(said.message_primary or "")) is not None:
