@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -210,8 +211,9 @@ def alive_below(folder: Path) -> list[str]:
     return lines + [str(pid) for pid, environment in environments() if environment.get("HITLESS_OF") == str(folder)]
 
 
-@pytest.fixture(scope="session")
-def shop() -> Iterator[RunningShop]:
+@contextmanager
+def started() -> Iterator[RunningShop]:
+    """A shop of its own, until nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="hitless-t-"))
     file = copy_shop(folder / "shop")
     plain = yaml.safe_load(file.read_text())
@@ -228,6 +230,19 @@ def shop() -> Iterator[RunningShop]:
         left = alive_below(file.parent)
         shutil.rmtree(folder, ignore_errors=True)
     assert left == []
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[RunningShop]:
+    with started() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop_to_keep() -> Iterator[RunningShop]:
+    """A second shop, for what cannot be undone."""
+    with started() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

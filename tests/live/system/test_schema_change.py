@@ -1,0 +1,169 @@
+"""Two code versions on two schema versions under load: forward, back, forward again, and contract behind its approval."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+
+from hitless.app.databases import Databases
+from hitless.app.paths import load_system
+from hitless.database.urls import version_url
+from hitless.testing.load import Load
+from hitless.testing.shop import shop_profile
+
+pytestmark = pytest.mark.live
+
+QUICK = {"bake": "200ms", "evidence": "none"}
+RATE = 60.0
+
+
+@pytest.fixture(scope="module")
+def url(shop_to_keep) -> str:
+    system = load_system(shop_to_keep.file)
+    return Databases(system=system, folder=shop_to_keep.file.parent, state=shop_to_keep.state).url("main")
+
+
+@pytest.fixture
+def load(shop_to_keep) -> Iterator[Load]:
+    """Users who meet no failure, and whose orders are all there afterwards."""
+    load = Load(
+        shop_profile(f"http://{load_system(shop_to_keep.file).gateway.listen}", rate=RATE, users=300, download=None)
+    )
+    load.start()
+    yield load
+    report = load.stop()
+    assert (report.failed, report.missing) == (0, ()), report.to_text()
+    assert report.total > 100
+
+
+def written(shop, name: str, database: object, **services: dict[str, object]) -> str:
+    """Write a change; returns its path."""
+    path = shop.file.parent / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"change": name, "database": {"main": database}, "services": services}))
+    return str(path)
+
+
+def migration(shop, name: str, text: str) -> Path:
+    path = shop.file.parent / "migrations" / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def differing(url: str) -> int:
+    """Rows of accounts of which the two schema versions say something different."""
+    with (
+        psycopg.connect(version_url(url, "0001_shop")) as old,
+        psycopg.connect(version_url(url, "0002_split_name")) as new,
+    ):
+        for each in (old, new):
+            each.execute("SET application_name = 'hitless'")  # the test is no version of the shop
+        names = dict(old.execute("SELECT user_id, name FROM accounts").fetchall())
+        rows = new.execute("SELECT user_id, trim(first_name || ' ' || last_name) FROM accounts").fetchall()
+        assert len(names) > 50
+        return sum(names.get(user, name) != name for user, name in rows)
+
+
+def columns(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'accounts'"
+        )
+        return {row[0] for row in rows.fetchall()}
+
+
+def test_a_name_is_split_while_people_use_it_taken_back_and_split_for_good(shop_to_keep, url, load) -> None:
+    shop = shop_to_keep
+    alone = written(shop, "split", ["0002_split_name"], accounts={"to": "1.2", **QUICK})
+    plan = shop.json("plan", alone)
+    assert plan["refusals"] == []
+    assert any("contract waits until these have moved: orders 1.0 on 0001_shop" in each for each in plan["remarks"])
+    assert [step["describe"].split()[0] for step in plan["steps"] if step["room"] == "database"] == [
+        *("expand", "backfill", "verify", "switch", "verify", "contract"),
+    ]
+
+    run = shop.json("apply", alone, "--detach")["run"]
+    shop.run("watch", run)
+    assert set(shop.versions("accounts")) == {"1.2"}
+    assert differing(url) == 0
+    open_ = shop.ask(f"/v1/runs/{run}")["open"]
+    assert "column accounts.name" in open_["steps"][-1]
+    early = shop.json("contract", run, "--yes", expect=3)
+    assert (early["code"], "orders 1.0 (2 instances)" in early["text"]) == ("contract-too-early", True)
+
+    shop.run("rollback", run)
+    assert set(shop.versions("accounts")) == {"1.0"}
+    assert columns(url) == {"user_id", "name", "balance_cents"}
+
+    both = written(
+        shop, "split", ["0002_split_name"], accounts={"to": "1.2", **QUICK}, orders={"restart": True, **QUICK}
+    )
+    shop.run("apply", both)
+    assert differing(url) == 0
+    again = shop.ask("/v1/runs")[0]["run"]
+    shop.run("contract", again, "--yes")
+    assert columns(url) == {"user_id", "balance_cents", "first_name", "last_name"}
+    assert shop.ask(f"/v1/runs/{again}")["open"] is None
+    assert shop.json("rollback", again, expect=3)["code"] == "no-way-back"
+
+
+def test_orders_get_another_shape_in_a_table_of_their_own_and_contract_was_approved_beforehand(
+    shop_to_keep, url, load
+) -> None:
+    shop = shop_to_keep
+    if "name" in columns(url):
+        pytest.skip("the name is not split yet: this one goes on from there")
+    change = written(
+        shop, "items", ["0003_order_items"], orders={"to": "1.6", **QUICK}, accounts={"restart": True, **QUICK}
+    )
+    shop.run("apply", change, "--approve", "contract")
+    run = shop.ask("/v1/runs")[0]["run"]
+    assert shop.ask(f"/v1/runs/{run}")["open"] is None
+    with psycopg.connect(url) as connection:
+        (odd,) = connection.execute("SELECT count(*) FROM orders WHERE items IS NULL").fetchone()
+        assert odd == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "exit_code"),
+    [
+        ("0009_x", "operations: [", "broken-yaml", 2),
+        ("0009_x", "operations:\n  - add_colum: {}\n", "unknown-key", 2),
+        ("0009_x", "operations:\n  - drop_column: {table: accounts, column: nmae}\n", "no-such-column", 3),
+        ("0009_x", "operations:\n  - drop_column: {table: accounts, column: balance_cents}\n", "down-missing", 3),
+        ("0009_x", "operations:\n  - sql: {up: 'ALTER TABEL accounts', down: 'SELECT 1'}\n", "statement-failed", 3),
+        ("0009_x", "operations:\n  - sql: {up: 'CREATE TABLE t ()'}\n", "not-reversible", 3),
+        (
+            "0001_y",
+            "operations:\n  - create_table: {name: t, columns: [{name: id, type: int, pk: true}]}\n",
+            "migration-number",
+            2,
+        ),
+    ],
+)
+def test_a_migration_that_cannot_be_right_changes_nothing(shop_to_keep, url, name, text, code, exit_code) -> None:
+    shop = shop_to_keep
+    before = (columns(url), len(shop.ask("/v1/runs")))
+    file = migration(shop, name, text)
+    try:
+        answer = shop.json("apply", written(shop, "bad", [name]), expect=exit_code)
+        assert answer["code"] == code, answer
+        assert (columns(url), len(shop.ask("/v1/runs"))) == before
+    finally:
+        file.unlink()
+
+
+def test_what_was_done_by_hand_is_named_before_anything_runs(shop_to_keep, url) -> None:
+    shop = shop_to_keep
+    file = migration(
+        shop, "0009_x", "operations:\n  - create_table: {name: t, columns: [{name: id, type: int, pk: true}]}\n"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE accounts ADD COLUMN by_hand int")
+        try:
+            answer = shop.json("apply", written(shop, "drifted", ["0009_x"]), expect=3)
+            assert (answer["code"], '"accounts"."by_hand"' in answer["text"]) == ("drift", True)
+        finally:
+            connection.execute("ALTER TABLE accounts DROP COLUMN by_hand")
+            file.unlink()
