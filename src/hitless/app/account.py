@@ -161,6 +161,10 @@ def _people(entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         match entry.fact:
             case Noted(_, {"asked": what, "who": who}):
                 yield {"at": entry.at, "what": what, "who": who, "text": ""}
+            case Noted(_, {"agreed_to_contract": who}):
+                yield {"at": entry.at, "what": "agreed to contract", "who": str(who), "text": ""}
+            case Noted(_, {"accept_loss": rows}):
+                yield {"at": entry.at, "what": "gave up rows", "who": "", "text": f"at most {rows} rows may be lost"}
             case Approved(who):
                 yield {"at": entry.at, "what": word, "who": who, "text": ""}
             case Held(why):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hitless.app.account import account_of
+from hitless.app.auditing import audit
 from hitless.app.bring_up import Resting, bring_up
 from hitless.app.contract_cases import ContractCases
 from hitless.app.crash import FileCrashPoints
@@ -36,7 +37,6 @@ from hitless.kit.errors import InvalidInput, Refused
 from hitless.plan.change import Change, read_change
 from hitless.plan.plan import Plan
 from hitless.plan.system import System
-from hitless.store.chain import Chain, follow
 from hitless.store.postgres import Store
 
 SETTLE_S = 30.0
@@ -190,18 +190,8 @@ class Controller:
         await self._journal.remark(run, {"asked": what, "who": who})
 
     async def audit(self, expected: str = "") -> dict[str, Any]:
-        """Follow the chain over the whole journal; `broken` names the first fact that is not as it was written.
-
-        `expected` is the head of an earlier look: the chain must still go through it.
-        """
-        chain = Chain(expected=expected)
-        while lines := await self._store.links(chain.facts):
-            chain = follow(chain, lines)
-            if chain.broken:
-                break
-        chain = chain.at_end()
-        broken = {"position": chain.position, "text": chain.broken} if chain.broken else None
-        return {"facts": chain.facts, "head": chain.head, "broken": broken}
+        """Tell whether the journal is as it was written."""
+        return await audit(self._store, expected)
 
     async def hold(self, run: str, why: str) -> None:
         """Let the run wait after the step it is at."""

@@ -82,7 +82,7 @@ def counts(seconds: Sequence[Second], since: float) -> dict[str, Any]:
         for (service, slot), arm in second.arms.items():
             told = services.setdefault(service, {}).setdefault(slot, {"requests": 0, "failed": 0})
             told["requests"] += arm.requests
-            told["failed"] += arm.failed
+            told["failed"] += arm.failed - arm.saved  # a retry saved the client
     arms = [arm for slots in services.values() for arm in slots.values()]
     return {
         "since": float(seconds[0].at) if seconds else since,

@@ -76,12 +76,12 @@ class DatabaseDriver:
                     compiled = await _change(target, step.version)
                     await filling.fill(target, compiled, self._throttle, moment.note)
                 case Verify():
-                    await verifying.verify(target, await _change(target, step.version))
+                    await verifying.verify(target, await _change(target, step.version), moment.note)
                 case Switch():
                     await phases.switched(target, step.version, on=step.on)
                 case Contract():
                     compiled = await _change(target, step.version, "verified")
-                    await verifying.verify(target, compiled)
+                    await verifying.verify(target, compiled, moment.note)
                     await phases.contract(target, compiled)
 
 

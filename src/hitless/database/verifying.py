@@ -1,6 +1,7 @@
 """Verification of every row by ranges of the key; whole before the switch and before contract, rolling in between."""
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hitless.database import comparing, mirror
@@ -27,6 +28,7 @@ class Difference:
 
 
 Part = Sync | Shadow
+Note = Callable[[dict[str, object]], Awaitable[None]]
 
 
 def parts(compiled: Compiled) -> list[Part]:
@@ -34,9 +36,10 @@ def parts(compiled: Compiled) -> list[Part]:
     return [*(each for each in compiled.syncs if out_of_step(each) != "false"), *compiled.shadows]
 
 
-async def verify(target: Target, compiled: Compiled) -> None:
-    """Compare every row. Raises StepFailed `rows-differ` with keys and both values."""
-    if differences := await differing(target, compiled):
+async def verify(target: Target, compiled: Compiled, note: Note | None = None) -> None:
+    """Compare every row and note how many there were. Raises StepFailed `rows-differ` with keys and both values."""
+    compared: dict[str, int] = {}
+    if differences := await differing(target, compiled, compared):
         table = differences[0].table
         keys = ", ".join("/".join(each.key) for each in differences if each.table == table)
         first = f"{'/'.join(differences[0].key)}: {differences[0].said}"
@@ -44,18 +47,26 @@ async def verify(target: Target, compiled: Compiled) -> None:
             "rows-differ", f"both sides of {table} differ at key {keys}\n{first}", "look at `up` and `down`"
         )
     await target.set_state(compiled.version, "verified")
+    if note is not None:
+        for name, rows in compared.items():
+            await note({"table": name, "rows": rows, "compared": rows, "differing": 0})
 
 
-async def differing(target: Target, compiled: Compiled) -> list[Difference]:
-    """Compare both sides of every row by key ranges; returns up to 20 differences for each table."""
+async def differing(target: Target, compiled: Compiled, compared: dict[str, int] | None = None) -> list[Difference]:
+    """Compare both sides of every row by key ranges; returns up to 20 differences for each table.
+
+    `compared` gets by table how many rows were looked at.
+    """
     found: list[Difference] = []
     await _pin(target, compiled)
     for part in parts(compiled):
         mine: list[Difference] = []
         last: Bound = None
         while len(mine) < LISTED:
-            bound = await _next(target, part, last)
+            bound, rows = await _next(target, part, last)
             mine += await _range(target, compiled.version, part, last, bound)
+            if compared is not None:
+                compared[_table(part)] = compared.get(_table(part), 0) + rows
             if bound is None:
                 break
             last = bound
@@ -80,7 +91,7 @@ async def roll(target: Target, compiled: Compiled, budget_s: float) -> list[Diff
         )
         last: Bound = at[0]["last"] if at else None
         while True:
-            bound = await _next(target, part, last)
+            bound, _ = await _next(target, part, last)
             found += await _range(target, compiled.version, part, last, bound)
             last = bound
             if bound is None or time.monotonic() > until:
@@ -105,12 +116,13 @@ def _table(part: Part) -> str:
     return part.table if isinstance(part, Sync) else part.old
 
 
-async def _next(target: Target, part: Part, last: Bound) -> Bound:
+async def _next(target: Target, part: Part, last: Bound) -> tuple[Bound, int]:
+    """Return the last key of the next range, and how many rows are in it."""
     key = part.key if isinstance(part, Sync) else mirror.walked(part)
     if not key:
         raise StepFailed("no-key", f"table {_table(part)} has no primary key", "give it a primary key first")
     found = await target.rows(bound_query(_table(part), key, last, RANGE_ROWS))
-    return list(found[0]["bound"]) if found else None
+    return (list(found[0]["bound"]), int(found[0]["rows"])) if found else (None, 0)
 
 
 async def _range(target: Target, version: str, part: Part, last: Bound, bound: Bound) -> list[Difference]:

@@ -1,5 +1,7 @@
 """Two schema versions live at once: both read and write, every row is compared, and there is a way back."""
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -208,3 +210,15 @@ async def test_who_holds_a_lock_is_named_before_anybody_waits(people: str, monke
         assert found is not None
         assert found.compiled is not None
         assert await verifying.differing(target, found.compiled) == []
+
+
+async def test_verification_notes_how_many_rows_it_compared(people: str) -> None:
+    steps, noted = steps_of(SPLIT), list[dict[str, object]]()
+
+    async def keep(remark: dict[str, object]) -> None:
+        noted.append(remark)
+
+    driver = DatabaseDriver(lambda _: people)
+    for step in steps.before:
+        await driver.do(step, replace(MOMENT, note=keep))
+    assert noted[-1] == {"table": "people", "rows": 5000, "compared": 5000, "differing": 0}

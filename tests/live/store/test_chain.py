@@ -1,7 +1,5 @@
 """Nobody rewrites the journal unseen: the server refuses, and who gets around it breaks the chain."""
 
-from collections.abc import AsyncIterator
-
 import psycopg
 import pytest
 
@@ -9,15 +7,6 @@ from hitless.store.chain import Chain, follow
 from hitless.store.postgres import Store
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    store = await Store.open(database_url)
-    await store.migrate()
-    await store.take_over({"pid": 1})
-    yield store
-    await store.close()
 
 
 async def written(store: Store, facts: int = 6) -> str:

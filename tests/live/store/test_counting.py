@@ -1,7 +1,6 @@
 """What users felt stands in the journal when a run comes to rest: at once, and exactly a little later."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,15 +15,6 @@ from hitless.store.postgres import Store
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    store = await Store.open(database_url)
-    await store.migrate()
-    await store.take_over({"pid": 1})
-    yield store
-    await store.close()
-
-
 async def test_a_run_is_counted_before_it_ends_and_again_when_its_last_seconds_are_closed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,7 +22,7 @@ async def test_a_run_is_counted_before_it_ends_and_again_when_its_last_seconds_a
     closed = [
         Second(at=100, arms={("orders", "a"): ArmCount(requests=40), ("web", "b"): ArmCount(requests=2, failed=1)})
     ]
-    late = Second(at=101, arms={("orders", "a"): ArmCount(requests=10, failed=3)}, lost=1)
+    late = Second(at=101, arms={("orders", "a"): ArmCount(requests=10, failed=5, saved=2)}, lost=1)
 
     async def felt(since: float, until: float) -> list[Second]:
         return closed if until == float("inf") else [*closed, late]
