@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup node demo test check bench soak clean
+.PHONY: setup node demo test check bench soak docs clean
 
 setup: $(VENV)/.done
 
@@ -31,6 +31,9 @@ demo: setup
 
 bench: setup
 	$(BIN)/python bench/run.py
+
+docs: setup  # what is made from the code: two pages and two schemas
+	$(BIN)/python docs/make.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
