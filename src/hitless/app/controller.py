@@ -28,6 +28,7 @@ from hitless.app.proof.proof import Pair, Prover, pairs_of
 from hitless.app.proof.state import State
 from hitless.app.rehearsals import Rehearsals
 from hitless.app.report import Reports
+from hitless.app.simulating import simulated
 from hitless.app.way_back import against_going_back
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
@@ -123,6 +124,10 @@ class Controller:
             services.propose(),
             FlagsPart(system=system, change=change, now=await self._flags_now(change)).propose(),
         )
+
+    async def simulate(self, plan: Plan, runs: int) -> dict[str, Any] | None:
+        """Return what comes of seeded runs of a plan in a world like this one; None for a plan that is refused."""
+        return None if plan.refusals else await simulated(plan, await observe(self._world), runs)
 
     async def _flags_now(self, change: Change) -> FlagsNow:
         """A change without flags is planned also while the flag server is away."""

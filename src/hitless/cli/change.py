@@ -15,7 +15,7 @@ import click
 from hitless.app.account_text import markdown
 from hitless.cli.follow import follow
 from hitless.cli.main import Here
-from hitless.cli.output import emit, emit_json, plan_text, say, show_text, table
+from hitless.cli.output import emit, emit_json, plan_text, say, show_text, simulated_text, table
 from hitless.cli.reading import read_text
 from hitless.kit.errors import Exit, InvalidInput, Refused
 from hitless.kit.files import write_atomic
@@ -28,15 +28,24 @@ why_option = click.option("--why", default="", help="The reason; it stands in th
 @click.command("plan")
 @click.argument("change", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the plan to a file, for apply.")
+@click.option("--simulate", type=click.IntRange(1, 10_000), help="Try it so often in a simulated world, with faults.")
 @here
-def plan_command(at: Here, change: Path, out: Path | None) -> int:
+def plan_command(at: Here, change: Path, out: Path | None, simulate: int | None) -> int:
     """Show every step of a change with its inverse, and what speaks against it."""
-    source = _read_change(change)
-    plan = at.client().post("/v1/plan", {"source": source, "file": str(change)})
+    body: dict[str, Any] = {"source": _read_change(change), "file": str(change)}
+    if simulate is None:
+        plan = at.client().post("/v1/plan", body)
+    else:
+        plan = at.client().post("/v1/plan", body | {"simulate": simulate}, within_s=60.0 + 0.25 * simulate)
+    simulated = plan.get("simulated")
     if out is not None:
         write_atomic(out, json.dumps({"plan": plan}), mode=0o644)
     emit_json(plan) if at.as_json else emit(plan_text(plan))
-    return Exit.REFUSED if plan["refusals"] else Exit.DONE
+    if simulated and not at.as_json:
+        emit(simulated_text(simulated))
+    if plan["refusals"]:
+        return Exit.REFUSED
+    return Exit.FAILED if simulated and simulated["broken"] else Exit.DONE
 
 
 @click.command("apply")

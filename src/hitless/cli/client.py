@@ -37,11 +37,11 @@ class Client:
         """Ask. Raises HitlessError as the controller says it, Unreachable if nobody answers."""
         return self._until_answered(lambda: self._exchange("GET", path, None), Unreachable)
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def post(self, path: str, body: dict[str, Any] | None = None, *, within_s: float = ANSWER_S) -> Any:
         """Tell. Raises HitlessError as the controller says it, Unreachable if nobody answers."""
 
         def call() -> Any:
-            return self._exchange("POST", path, body or {})
+            return self._exchange("POST", path, body or {}, within_s)
 
         return self._until_answered(call, Unreachable, but=Unanswered)
 
@@ -122,8 +122,8 @@ class Client:
                     raise
                 time.sleep(0.05)
 
-    def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        connection = self._connect(ANSWER_S)
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None, within_s: float = ANSWER_S) -> Any:
+        connection = self._connect(within_s)
         try:
             encoded = None if body is None else json.dumps(body).encode()
             connection.request(method, path, encoded, self._headers())

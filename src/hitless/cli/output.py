@@ -59,6 +59,19 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def simulated_text(found: Mapping[str, Any]) -> str:
+    """Write for a person what came of simulated runs."""
+    ended = ", ".join(f"{count} {state}" for state, count in found["ended"].items())
+    faults = ", ".join(f"{count} {kind}" for kind, count in found["faults"].items()) or "none"
+    lines = [
+        f"simulated {found['runs']} runs (waits shortened): {ended}; {found['requests']} requests",
+        f"  faults of controllers: {faults}; {found['controllers']} controllers took part",
+        f"  broken promises: {len(found['broken']) or 'none'}",
+    ]
+    lines += [f"    seed {each['seed']}: {each['broken']}  ({each['case']})" for each in found["broken"]]
+    return "\n".join(lines)
+
+
 def _proof_lines(proof: Mapping[str, Any]) -> list[str]:
     pairs = proof.get("pairs", [])
     if not pairs:

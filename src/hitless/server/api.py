@@ -120,7 +120,13 @@ async def _up(controller: Controller, _: Request) -> Any:
 
 async def _plan(controller: Controller, request: Request) -> Any:
     body = await _body(request)
-    return (await controller.plan(_text(body, "source"), file=str(body.get("file", "change")))).to_json()
+    plan = await controller.plan(_text(body, "source"), file=str(body.get("file", "change")))
+    runs = body.get("simulate")
+    if runs is None:
+        return plan.to_json()
+    if type(runs) is not int:
+        raise InvalidInput("wrong-type", f"simulate={runs!r} is no number of runs")
+    return plan.to_json() | {"simulated": await controller.simulate(plan, runs)}
 
 
 async def _apply(controller: Controller, request: Request) -> Any:
