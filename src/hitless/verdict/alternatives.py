@@ -10,8 +10,8 @@ from hitless.verdict.buckets import EDGES
 
 QUANTILES = (0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.99, 0.995, 0.998, 0.9995)  # bounds of the groups
 SHIFTS = (1.05, 1.1, 1.25, 1.5, 2.0)  # everything slower by so much
-CUTS = (0.9, 0.95, 0.98)  # or only what is slower than this quantile of the baseline,
-STRETCHES = (1.25, 1.6, 2.5)  # so that the watched quantile moves by so much
+CUTS = (0.9, 0.96)  # or only what is slower than this quantile of the baseline,
+STRETCHES = (1.15, 1.5, 2.5)  # so that the watched quantile moves by so much
 SMOOTHING = 0.02  # requests added to each bucket
 
 
@@ -19,13 +19,14 @@ class Groups(NamedTuple):
     """A partition of the buckets, and per alternative how much likelier the canary is in each group."""
 
     of_bucket: tuple[int, ...]  # bucket -> group
-    ratios: tuple[tuple[float, ...], ...]  # alternative -> group -> likelihood ratio, never falling in the group
+    gains: tuple[tuple[float, ...], ...]  # alternative -> group -> logarithm of the likelihood ratio, never falling
+    leans: tuple[tuple[float, ...], ...]  # the same, ratio - 1
 
 
 def weights() -> tuple[float, ...]:
     """Return the part of the stake on each alternative, in the order of `guesses`."""
     tails = len(CUTS) * len(STRETCHES)
-    return (0.4 / len(SHIFTS),) * len(SHIFTS) + (0.6 / tails,) * tails
+    return (0.35 / len(SHIFTS),) * len(SHIFTS) + (0.65 / tails,) * tails
 
 
 def guesses(past: Sequence[float], at: float) -> Groups:
@@ -47,7 +48,8 @@ def guesses(past: Sequence[float], at: float) -> Groups:
             factor = max((stretch * watched - knee) / max(watched - knee, 1e-9), 1.0)
             moved = [_share_below(below, e if e <= knee else knee + (e - knee) / factor) for e in EDGES]
             ratios.append(_ratios(base, moved, bounds))
-    return Groups(of_bucket, tuple(ratios))
+    gains = tuple(tuple(math.log(ratio) for ratio in each) for each in ratios)
+    return Groups(of_bucket, gains, tuple(tuple(ratio - 1.0 for ratio in each) for each in ratios))
 
 
 def _grouped(below: Sequence[float], bounds: Sequence[int]) -> list[float]:

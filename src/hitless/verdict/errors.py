@@ -14,6 +14,7 @@ RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
 PRIOR = (0.32, 0.26, 0.18, 0.08, 0.16)
 COMMON = 0.03  # a bad rate of the baseline from which on the good requests tell something too
 LEARN = 200  # requests of the baseline before that is believed
+CLUSTERED = "errors are clustered: count users, or compare groups (Exchangeable)"
 REMEMBER = 50_000  # requests after which the past counts half
 
 
@@ -66,23 +67,16 @@ class ErrorsWatch(Watch):
         self.counts = Counts()
 
     @property
-    def doubt(self) -> str:
-        """Say that errors come in clusters, so that counts of requests prove nothing."""
-        if not self._placebos.clustered:
-            return ""
-        return "errors are clustered: count users, or compare groups (Exchangeable)"
-
-    @property
     def worse(self) -> float:
         """Evidence that the canary is worse."""
-        return 0.0 if self._placebos.clustered else self._mixture.stake.wealth
+        return 0.0 if self.doubt else self._mixture.stake.wealth
 
     @property
     def fine(self) -> float | None:
         """Evidence that the ratio is below the limit."""
         if self._fine is None:
             return None
-        return 0.0 if self._placebos.clustered else self._fine.wealth
+        return 0.0 if self.doubt else self._fine.wealth
 
     def feed(self, canary: Arm, baseline: Arm, elapsed_s: float) -> bool:
         """Take one tick."""
@@ -105,6 +99,7 @@ class ErrorsWatch(Watch):
         self._remember(against, against_bad)
         if baseline.parts:
             self._placebos.feed(baseline.parts)
+            self.doubt = CLUSTERED if self._placebos.clustered else ""
         return True
 
     def _common_rate(self) -> float | None:
@@ -135,6 +130,7 @@ class ErrorsWatch(Watch):
         self._mixture.stake.restore(state["stake"])
         self._mixture.bad = state["bad"]
         self._placebos.restore(state["placebos"])
+        self.doubt = CLUSTERED if self._placebos.clustered else ""
         self._recent, self._recent_bad = state["recent"]
         if self._fine is not None:
             self._fine.x = list(state["fine"])

@@ -27,6 +27,7 @@ class Watch:
     """Follows the ticks of one guard. What a guard does not do, it inherits from here."""
 
     counts = Counts()
+    doubt = ""  # why this guard believes its own counts no longer
 
     @property
     def worse(self) -> float:
@@ -41,11 +42,6 @@ class Watch:
     @property
     def alarm(self) -> str:
         """Why the canary must go at once, without statistics; empty for nothing."""
-        return ""
-
-    @property
-    def doubt(self) -> str:
-        """Why this guard believes its own counts no longer; empty for nothing."""
         return ""
 
     @property

@@ -4,13 +4,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hitless.verdict.boundary import Sizes, refund, weights_of
+from hitless.verdict.boundary import Refund, Sizes, refund, weights_of
 
 AT_ONCE = 0.96  # of the stake is bet on "bad from the beginning", the rest on every later moment
 ONSET_S = 600.0  # later moments are equally likely on a logarithmic scale that begins here
 MOST = 600.0  # nats that one tick may bring; more would not change a decision
+LEAST = 1e-290  # wealth below this is none
+PACE_S = 5.0  # new moments come into play at this pace
 EXACT = 8  # bad events of the canary up to which the law of a tick is summed as it is
-EXACT_COMMON = 60  # ... where bad events are common
+EXACT_PART = 8.0  # ... where their square is at least this part of its requests: else it makes no difference
+EXACT_COMMON = 60  # bad events of the canary for the same, where bad events are common
 EXACT_REFUND = 40  # bad events of a tick up to which a tolerated ratio's law is summed
 
 
@@ -32,20 +35,20 @@ class Starts:
 class Stake:
     """The parts of the wealth, one per alternative, and what is not yet in play."""
 
-    __slots__ = ("_prior", "_starts", "put", "rest", "x")
+    __slots__ = ("_due_s", "_prior", "_starts", "put", "rest", "wealth", "x")
 
     def __init__(self, prior: Sequence[float], starts: Starts) -> None:
         self._prior, self._starts = tuple(prior), starts
+        self._due_s = -math.inf  # when more comes into play
         self.x = [0.0] * len(self._prior)
         self.rest, self.put = 1.0, 0.0
-
-    @property
-    def wealth(self) -> float:
-        """The evidence; it is that of a fair game if the canary is no worse."""
-        return math.fsum(self.x) + self.rest
+        self.wealth = 1.0  # the evidence: all parts and the rest
 
     def start(self, elapsed_s: float) -> None:
         """Put into play what is due by now."""
+        if elapsed_s < self._due_s:
+            return
+        self._due_s = elapsed_s + PACE_S
         due = self._starts.by(elapsed_s)
         fresh = min(due - self.put, self.rest)
         if fresh > 0.0:
@@ -53,21 +56,27 @@ class Stake:
             self.rest -= fresh
             self.x = [x + prior * fresh for x, prior in zip(self.x, self._prior, strict=True)]
 
+    def set(self, parts: list[float]) -> None:
+        """Replace the parts in play."""
+        self.x = parts
+        self.wealth = sum(parts) + self.rest
+
     def multiply(self, steps: Sequence[float]) -> None:
         """Multiply each part by e to the power of its step."""
-        self.x = [_kept(x * math.exp(min(step, MOST))) for x, step in zip(self.x, steps, strict=True)]
+        self.set([_kept(x * math.exp(min(step, MOST))) for x, step in zip(self.x, steps, strict=True)])
 
     def state(self) -> dict[str, Any]:
         """Return all that the future depends on."""
-        return {"x": self.x, "rest": self.rest, "put": self.put}
+        return {"x": self.x, "rest": self.rest, "put": self.put, "due": self._due_s, "wealth": self.wealth}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state again."""
         self.x, self.rest, self.put = list(state["x"]), state["rest"], state["put"]
+        self._due_s, self.wealth = state["due"], state["wealth"]
 
 
 def _kept(x: float) -> float:
-    return x if x > 1e-290 else 0.0
+    return x if x > LEAST else 0.0
 
 
 class Mixture:
@@ -87,6 +96,7 @@ class Mixture:
         self._gain = tuple(math.log(ratio / null) for ratio in ratios)
         self._lean = tuple(ratio - 1.0 for ratio in ratios)
         self._cap, self._least = cap, least
+        self._top = max(ratios) / null  # no bad event multiplies the wealth by more
         self.stake = Stake(prior, starts)
         self.bad = 0  # of the canary, so far
 
@@ -96,15 +106,21 @@ class Mixture:
         `rate` is a guess of the baseline's bad rate, made before this tick, where bad events are common.
         """
         sizes = Sizes(canary, baseline, bad + baseline_bad)
-        few = min(sizes.bad, canary)
-        if self._null == 1.0 and few > 1 and few <= (EXACT if rate is None else EXACT_COMMON):
+        if self._null == 1.0 and self._is_summed(sizes, common=rate is not None):
             self._bet(sizes, bad, self._exact_costs(sizes))
         elif rate is None:
-            share = canary / (canary + baseline)
-            null = math.log1p(share * (self._null - 1.0))
-            self._bet(sizes, bad, [sizes.bad * (math.log1p(share * lean) - null) for lean in self._lean])
+            share, events, log1p = canary / (canary + baseline), sizes.bad, math.log1p
+            null = events * log1p(share * (self._null - 1.0))
+            self._bet(sizes, bad, [events * log1p(share * lean) - null for lean in self._lean])
         else:
             self._bet_on_rates(sizes, bad, rate)
+
+    @staticmethod
+    def _is_summed(sizes: Sizes, *, common: bool) -> bool:
+        few = min(sizes.bad, sizes.canary)
+        if common:
+            return 1 < few <= EXACT_COMMON
+        return 1 < few <= EXACT and EXACT_PART * few * few >= sizes.canary
 
     def _exact_costs(self, sizes: Sizes) -> list[float]:
         terms = weights_of(sizes)
@@ -118,27 +134,35 @@ class Mixture:
         return costs
 
     def _bet(self, sizes: Sizes, bad: int, costs: Sequence[float]) -> None:
-        stake = self.stake
-        parts = list(zip(stake.x, self._gain, costs, strict=True))
-        rest, exp = stake.rest, math.exp
+        stake, gains, exp = self.stake, self._gain, math.exp
+        parts, rest = stake.x, stake.rest
 
         def wealth(count: int) -> float:
-            return sum([x * exp(min(count * gain - cost, MOST)) for x, gain, cost in parts]) + rest
+            return rest + sum(
+                [x * exp(min(count * gain - cost, MOST)) for x, gain, cost in zip(parts, gains, costs, strict=True)]
+            )
 
         back = None
-        if self._null == 1.0 or sizes.bad <= EXACT_REFUND:
+        within_reach = self._top ** min(sizes.bad, sizes.canary, 60) * stake.wealth >= self._cap
+        if within_reach and (self._null == 1.0 or sizes.bad <= EXACT_REFUND):
             back = refund(wealth, self._cap, sizes, self._null, self._least - self.bad)
         self.bad += bad
-        stake.x = [_kept(x * exp(min(bad * gain - cost, MOST))) for x, gain, cost in parts]
+        after = [x * exp(min(bad * gain - cost, MOST)) for x, gain, cost in zip(parts, gains, costs, strict=True)]
         if back is not None and bad < back.crossing:
-            owed = [0.0] * len(parts)
-            for step, (chance, excess) in enumerate(zip(back.chances, back.excess, strict=True)):
-                count = back.crossing + step
-                for k, (x, gain, cost) in enumerate(parts):
-                    owed[k] += chance * excess * x * exp(min(count * gain - cost, MOST))
-            total = math.fsum(owed)
-            if total > 0.0:
-                stake.x = [x + back.amount * due / total for x, due in zip(stake.x, owed, strict=True)]
+            after = self._paid_back(after, back, costs)
+        stake.set([x if x > LEAST else 0.0 for x in after])
+
+    def _paid_back(self, after: list[float], back: Refund, costs: Sequence[float]) -> list[float]:
+        """Return the parts with the refund, in proportion to what each would have had above the cap."""
+        owed = [0.0] * len(after)
+        for step, (chance, excess) in enumerate(zip(back.chances, back.excess, strict=True)):
+            count = back.crossing + step
+            for k, x in enumerate(self.stake.x):
+                owed[k] += chance * excess * x * math.exp(min(count * self._gain[k] - costs[k], MOST))
+        total = math.fsum(owed)
+        if total <= 0.0:
+            return after
+        return [x + back.amount * due / total for x, due in zip(after, owed, strict=True)]
 
     def _bet_on_rates(self, sizes: Sizes, bad: int, rate: float) -> None:
         """Bet on guessed rates: q0 = w qc + (1-w) qb (Turner, Ly & Grunwald 2024), where errors are common.

@@ -79,16 +79,14 @@ _PLAIN = Arm(0, 0)[2:]
 
 
 def _checked_rest(arm: Arm, name: str) -> Arm:
-    latency = arm.latency
-    if latency is not None:
-        latency = {count(bucket, f"{name}.latency"): count(many, f"{name}.latency") for bucket, many in latency.items()}
-        if latency and max(latency) > len(EDGES):
-            raise ValueError(f"{name}.latency has bucket {max(latency)}; the last one is {len(EDGES)}")
+    latency = arm.latency and _checked_latency(arm.latency, name)
     if arm.load is not None and not 0 <= arm.load < float("inf"):
         raise ValueError(f"{name}.load is {arm.load}")
     parts = tuple((count(n, f"{name}.parts"), count(k, f"{name}.parts")) for n, k in arm.parts)
     if any(bad > requests for requests, bad in parts):
         raise ValueError(f"{name}.parts has more bad than requests")
+    if arm[3:] == _PLAIN[1:]:
+        return arm if latency is arm.latency else arm._replace(latency=latency)
     return arm._replace(
         latency=latency,
         crashes=count(arm.crashes, f"{name}.crashes"),
@@ -96,6 +94,16 @@ def _checked_rest(arm: Arm, name: str) -> Arm:
         users=count(arm.users, f"{name}.users"),
         parts=parts,
     )
+
+
+def _checked_latency(latency: Mapping[int, int], name: str) -> Mapping[int, int]:
+    many = latency.values()
+    plain = set(map(type, latency)) == {int} and set(map(type, many)) == {int} and min(many) >= 0 <= min(latency)
+    if not plain:
+        latency = {count(bucket, f"{name}.latency"): count(many, f"{name}.latency") for bucket, many in latency.items()}
+    if max(latency) > len(EDGES):
+        raise ValueError(f"{name}.latency has bucket {max(latency)}; the last one is {len(EDGES)}")
+    return latency
 
 
 def checked(tick: Tick) -> Tick:

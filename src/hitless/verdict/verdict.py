@@ -57,9 +57,10 @@ class Verdict:
             guard.watch(Setting(1.0 / (alpha * weight) if weight else math.inf, horizon_s, least_bad, alpha))
             for guard, weight in zip(guards, self._weights, strict=True)
         )
-        self._absolute = [
-            (guard, watch) for guard, watch in zip(self.guards, self._watches, strict=True) if not guard.weight
-        ]
+        self._watched = tuple(zip(self.guards, self._watches, strict=True))
+        self._absolute = [(guard, watch) for guard, watch in self._watched if not guard.weight]
+        self._asked = [watch for watch in self._watches if watch.fine is not None]  # for a promotion
+        self._nulls = [getattr(guard, "worse", 1.0) for guard in guards]
         self._broken = Broken() if breaker else None
         self._first_t: int | None = None
         self._last_t: int | None = None
@@ -93,9 +94,9 @@ class Verdict:
             self._broken.feed(tick)
         if elapsed_s < self.options["warmup_s"]:
             return
-        for index, guard in enumerate(self.guards):
+        for index, (guard, watch) in enumerate(self._watched):
             canary, baseline = arms(guard, tick)
-            if canary is not None and baseline is not None and self._watches[index].feed(canary, baseline, elapsed_s):
+            if canary is not None and baseline is not None and watch.feed(canary, baseline, elapsed_s):
                 self._seen_t[index] = tick.t
 
     def decide(self) -> Decision:
@@ -103,11 +104,10 @@ class Verdict:
         if self._final is not None:
             return self._final
         parts = [weight * watch.worse for weight, watch in zip(self._weights, self._watches, strict=True)]
-        total = math.fsum(parts)
+        total = sum(parts)
         lead = parts.index(max(parts))
         kind, name, reason = self._kind(total, self.guards[lead].name)
-        counts = self._watches[lead].counts
-        return Decision(kind, name, reason, total, counts, 1.0 / self.alpha, getattr(self.guards[lead], "worse", 1.0))
+        return Decision(kind, name, reason, total, self._watches[lead].counts, 1.0 / self.alpha, self._nulls[lead])
 
     def _kind(self, total: float, lead: str) -> tuple[str, str, str]:
         """Return kind, guard and reason. What is broken comes first, then what is worse, then what is not known."""
@@ -115,13 +115,14 @@ class Verdict:
             return plain
         if total * self.alpha >= 1.0:
             return "roll back", lead, "worse"
-        doubt = next((watch.doubt for watch in self._watches if watch.doubt), "")
+        doubt = ""
+        for watch in self._watches:
+            doubt = doubt or watch.doubt
         if doubt and not total:
             return "hold", lead, doubt
         if (silent_s := self._silent_s()) >= self.options["silence_s"]:
             return self._silent(silent_s, lead)
-        fine = [watch.fine for watch in self._watches if watch.fine is not None]
-        if fine and min(fine) * self.beta >= 1.0:
+        if self._asked and min([watch.fine or 0.0 for watch in self._asked]) * self.beta >= 1.0:
             return "promote", lead, "shown to be better than its limit"
         return "continue", lead, doubt or "undecided"
 
@@ -147,8 +148,11 @@ class Verdict:
         if self._last_t is None or self._first_t is None:
             return 0
         before = self._first_t - 1
-        since = min(before if self._seen_t[index] is None else self._seen_t[index] or 0 for index in self._must)
-        return self._last_t - since
+        silent_s = 0
+        for index in self._must:
+            seen = self._seen_t[index]
+            silent_s = max(silent_s, self._last_t - (before if seen is None else seen))
+        return silent_s
 
     def dump(self) -> bytes:
         """Return all that later decisions depend on, at most 64 KiB."""
