@@ -47,10 +47,11 @@ def bet(canary: list[int], baseline: list[int], cap: float) -> float:
     """Return the factor of one batch from the bad events of the groups of both arms; its mean is at most 1.
 
     With s = min(bad, cap) + 1/2, it is the canary's sum without its loudest group, over (k-1)/(n-1) times the sum of
-    all n groups without the loudest. If all groups but at most one are exchangeable, E <= 1: let the odd one have v
-    and S be the sum of the canary's others; the numerator is S - (max S - v)+, the denominator (k-1)/(n-1) of
-    (sum of others - (max of others - v)+), and the largest of the others is in the canary with probability
-    (k-1)/(n-1). With the odd one in the baseline, or none, the weights of the ordered values fall: E <= 1 again.
+    all n groups without the loudest. If the groups are exchangeable but for one that has any number of bad events more,
+    E <= 1. In the canary, with v, beside others whose sum is S: the numerator is S - (max S - v)+, the denominator
+    (k-1)/(n-1) of (all others - (their max - v)+), and the max of the others is in the canary with probability
+    (k-1)/(n-1). Without such a group the weights of the ordered values fall with the value, and one in the baseline
+    only adds to the denominator.
     """
     ours = [min(bad, cap) + QUIET for bad in canary]
     everyone = ours + [min(bad, cap) + QUIET for bad in baseline]

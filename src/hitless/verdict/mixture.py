@@ -11,9 +11,8 @@ ONSET_S = 600.0  # later moments are equally likely on a logarithmic scale that 
 MOST = 600.0  # nats that one tick may bring; more would not change a decision
 LEAST = 1e-290  # wealth below this is none
 PACE_S = 5.0  # new moments come into play at this pace
-EXACT = 8  # bad events of the canary up to which the law of a tick is summed as it is
-EXACT_PART = 8.0  # ... where their square is at least this part of its requests: else it makes no difference
-EXACT_COMMON = 60  # bad events of the canary for the same, where bad events are common
+EXACT = 60  # bad events of the canary up to which, where they are common, the law of a tick is summed as it is
+SCARCE = 0.01  # squared bad events per canary request from which on it matters that each can be bad only once
 EXACT_REFUND = 40  # bad events of a tick up to which a tolerated ratio's law is summed
 
 
@@ -79,14 +78,29 @@ def _kept(x: float) -> float:
     return x if x > LEAST else 0.0
 
 
+def once_only(events: int, part: float, scarcity: float) -> float:
+    """Return an upper bound of ln(E[r^c] / (1 + w(r-1))^m) <= 0 under the hypergeometric law, m events.
+
+    E[(1+x)^c] = sum_j C(m,j) x^j (n_c)_j/(n)_j, and (n_c)_j/(n)_j <= w^j exp(-d j(j-1)/2) with d = 1/n_c - 1/n; so the
+    quotient is at most E[exp(-d J(J-1)/2)] for J binomial with m and wx/(1+wx), and exp(-y) <= 1 - y + y^2/2.
+    """
+    twice = events * (events - 1) * part * part  # E[J(J-1)]
+    first = scarcity * twice / 2.0
+    if first > 0.5:
+        return 0.0
+    thrice = (events - 2) * part
+    square = twice * (thrice * (events - 3) * part + 4.0 * thrice + 2.0)  # E[(J(J-1))^2]
+    return math.log1p(min(scarcity * scarcity * square / 8.0 - first, 0.0))
+
+
 class Mixture:
     """A supermartingale from 1 under "ratio <= tolerated", for any common rate, any share, any drift of both.
 
     For a ratio r, a tick with share w and null ratio r0 multiplies the wealth by
     (r/r0)^c ((1 + w(r0-1)) / (1 + w(r-1)))^(c+b), c and b the bad events of canary and baseline (Lindon & Malek 2022,
-    conditional on the bad events of both; E <= 1 for Bernoulli requests too, since (1+x)^n <= exp(nx)). With r0 = 1 and
-    few events the second factor is exact: 1 / E[r^c] under the hypergeometric law. The wealth is summed over ratios and
-    start times; `cap` is where it fires alone, and what would jump over it is paid back to the ratios that would.
+    conditional on the bad events of both; E <= 1 for Bernoulli requests too, since (1+x)^n <= exp(nx)). With r0 = 1 the
+    second factor is nearer to the best, 1 / E[r^c] under the hypergeometric law, see `once_only`. The wealth is summed over ratios and
+    starts; `cap` is where it fires alone; what would jump over it is paid back.
     """
 
     def __init__(
@@ -106,21 +120,26 @@ class Mixture:
         `rate` is a guess of the baseline's bad rate, made before this tick, where bad events are common.
         """
         sizes = Sizes(canary, baseline, bad + baseline_bad)
-        if self._null == 1.0 and self._is_summed(sizes, common=rate is not None):
+        if rate is None:
+            self._bet(sizes, bad, self._costs(sizes))
+        elif self._null == 1.0 and min(sizes.bad, canary) <= EXACT:
             self._bet(sizes, bad, self._exact_costs(sizes))
-        elif rate is None:
-            share, events, log1p = canary / (canary + baseline), sizes.bad, math.log1p
-            null = events * log1p(share * (self._null - 1.0))
-            self._bet(sizes, bad, [events * log1p(share * lean) - null for lean in self._lean])
         else:
             self._bet_on_rates(sizes, bad, rate)
 
-    @staticmethod
-    def _is_summed(sizes: Sizes, *, common: bool) -> bool:
-        few = min(sizes.bad, sizes.canary)
-        if common:
-            return 1 < few <= EXACT_COMMON
-        return 1 < few <= EXACT and EXACT_PART * few * few >= sizes.canary
+    def _costs(self, sizes: Sizes) -> list[float]:
+        canary, baseline, events = sizes
+        share, log1p = canary / (canary + baseline), math.log1p
+        if self._null != 1.0:
+            null = log1p(share * (self._null - 1.0))
+            return [events * (log1p(share * lean) - null) for lean in self._lean]
+        if events < 2 or events * events < SCARCE * canary:
+            return [events * log1p(share * lean) for lean in self._lean]
+        scarcity = 1.0 / canary - 1.0 / (canary + baseline)
+        return [
+            events * log1p(share * lean) + once_only(events, share * lean / (1.0 + share * lean), scarcity)
+            for lean in self._lean
+        ]
 
     def _exact_costs(self, sizes: Sizes) -> list[float]:
         terms = weights_of(sizes)
