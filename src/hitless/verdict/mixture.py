@@ -99,8 +99,8 @@ class Mixture:
     For a ratio r, a tick with share w and null ratio r0 multiplies the wealth by
     (r/r0)^c ((1 + w(r0-1)) / (1 + w(r-1)))^(c+b), c and b the bad events of canary and baseline (Lindon & Malek 2022,
     conditional on the bad events of both; E <= 1 for Bernoulli requests too, since (1+x)^n <= exp(nx)). With r0 = 1 the
-    second factor is nearer to the best, 1 / E[r^c] under the hypergeometric law, see `once_only`. The wealth is summed over ratios and
-    starts; `cap` is where it fires alone; what would jump over it is paid back.
+    second factor is nearer to the best, 1 / E[r^c] under the hypergeometric law, see `once_only`. The wealth is
+    summed over ratios and starts; `cap` is where it fires alone, and what would jump over it is paid back.
     """
 
     def __init__(
