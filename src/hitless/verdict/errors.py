@@ -64,6 +64,8 @@ class ErrorsWatch(Watch):
         self._fine = None if guard.fine_below is None else Fine(guard.fine_below)
         self._recent, self._recent_bad = 0.0, 0.0  # of the baseline
         self._placebos = Placebos(setting.alpha)
+        self._least = setting.least_bad
+        self.ready = self._least <= 0
         self.counts = Counts()
 
     @property
@@ -88,6 +90,7 @@ class ErrorsWatch(Watch):
         self.counts = Counts(
             had.canary + requests, had.canary_bad + bad, had.baseline + against, had.baseline_bad + against_bad
         )
+        self.ready = self.counts.canary_bad >= self._least
         if bad or against_bad:
             self._mixture.stake.start(elapsed_s)
             self._mixture.feed(requests, bad, against, against_bad, self._common_rate())
@@ -127,6 +130,7 @@ class ErrorsWatch(Watch):
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state again."""
         self.counts = Counts(*state["counts"])
+        self.ready = self.counts.canary_bad >= self._least
         self._mixture.stake.restore(state["stake"])
         self._mixture.bad = state["bad"]
         self._placebos.restore(state["placebos"])

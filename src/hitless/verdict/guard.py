@@ -27,6 +27,7 @@ class Watch:
     """Follows the ticks of one guard. What a guard does not do, it inherits from here."""
 
     counts = Counts()
+    ready = True  # its evidence may roll back
     doubt = ""  # why this guard believes its own counts no longer
 
     @property

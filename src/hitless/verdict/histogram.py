@@ -47,7 +47,7 @@ def sparse(values: Sequence[float]) -> list[tuple[int, float]]:
 
 def dense(pairs: Sequence[tuple[int, float]]) -> list[float]:
     """Return the list with all buckets again."""
-    values: list[float] = [0] * BUCKETS
+    values = [0.0] * BUCKETS
     for index, value in pairs:
         values[index] = value
     return values

@@ -106,19 +106,25 @@ class Verdict:
         parts = [weight * watch.worse for weight, watch in zip(self._weights, self._watches, strict=True)]
         total = sum(parts)
         lead = parts.index(max(parts))
-        kind, name, reason = self._kind(total, self.guards[lead].name)
+        enough = total * self.alpha >= 1.0 and self._is_ready(parts)
+        kind, name, reason = self._kind(self.guards[lead].name, enough=enough, silent=not total)
         return Decision(kind, name, reason, total, self._watches[lead].counts, 1.0 / self.alpha, self._nulls[lead])
 
-    def _kind(self, total: float, lead: str) -> tuple[str, str, str]:
+    def _is_ready(self, parts: Sequence[float]) -> bool:
+        """Tell whether the guards that have seen enough bad events reach the threshold without the others."""
+        ready = sum([part for part, watch in zip(parts, self._watches, strict=True) if watch.ready])
+        return ready * self.alpha >= 1.0
+
+    def _kind(self, lead: str, *, enough: bool, silent: bool) -> tuple[str, str, str]:
         """Return kind, guard and reason. What is broken comes first, then what is worse, then what is not known."""
         if (plain := self._plain()) is not None:
             return plain
-        if total * self.alpha >= 1.0:
+        if enough:
             return "roll back", lead, "worse"
         doubt = ""
         for watch in self._watches:
             doubt = doubt or watch.doubt
-        if doubt and not total:
+        if doubt and silent:
             return "hold", lead, doubt
         if (silent_s := self._silent_s()) >= self.options["silence_s"]:
             return self._silent(silent_s, lead)
