@@ -11,7 +11,7 @@ from hitless.verdict.placebo import Placebos
 from hitless.verdict.ticks import Arm
 
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
-PRIOR = (0.32, 0.25, 0.18, 0.08, 0.17)
+PRIOR = (0.315, 0.25, 0.18, 0.07, 0.185)
 COMMON = 0.03  # a bad rate of the baseline from which on the good requests tell something too
 LEARN = 200  # requests of the baseline before that is believed
 CLUSTERED = "errors are clustered: count users, or compare groups (Exchangeable)"

@@ -13,10 +13,11 @@ from hitless.verdict.histogram import BUCKETS, STEP, add, dense, quantile_bucket
 from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
 
-LEARN = 200  # requests of the baseline before the first bet
+LEARN = 500  # requests of the baseline before the first bet
 BATCH_S = 5  # seconds that are weighed together, unless there is plenty
 PLENTY = 2_000  # requests that are weighed at once
-REBUILD_S = 60  # the guesses follow the baseline at this pace
+REBUILD_S = 60  # the guesses follow the baseline at this pace,
+GROWN = 1.5  # or sooner, when so many times as many requests are known
 KEEP = 0.98  # of the past, at each rebuild
 QUANTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 FEWER = (0.8, 0.5, 0.25, 0.1)  # as many beyond the limit as at the limit
@@ -99,7 +100,8 @@ class LatencyWatch(Watch):
         self._past = [before + many for before, many in zip(self._past, self._baseline, strict=True)]
         self._canary, self._baseline = [0] * BUCKETS, [0] * BUCKETS
         self._weighed_at, self._waiting = elapsed_s, 0
-        if elapsed_s - self._built_at >= REBUILD_S and sum(self._past) >= LEARN:
+        known = sum(self._past)
+        if known >= LEARN and (elapsed_s - self._built_at >= REBUILD_S or known >= GROWN * sum(self._guess)):
             self._past = [many * KEEP for many in self._past]
             self._guess, self._built_at = self._past, elapsed_s
             self._guess_anew()
