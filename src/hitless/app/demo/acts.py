@@ -43,9 +43,17 @@ def _broken(stage: Stage) -> None:
     stage.apply("broken-orders", expect=Exit.ROLLED_BACK)
 
 
+def _two_percent(stage: Stage) -> None:
+    stage.broken.add(("orders", "1.2"))
+    ran = stage.apply("two-percent", expect=Exit.ROLLED_BACK)
+    verdict = stage.hitless("show", ran.run)["verdicts"][-1]
+    stage.tell(f"  verdict: {verdict['reason']}")
+
+
 ACTS: tuple[Act, ...] = (
     Act("Blue-green: web 1.0 -> 2.0, everybody at one stroke", _blue_green),
     Act("Canary: orders 1.0 -> 1.1, for 1, 5, 25 and 100 % of the users", _canary),
     Act("Rolling: accounts 1.0 -> 1.1, and kill -9 of the controller in the middle", _killed),
     Act("A broken version: orders 1.3 fails 60 % of its requests and is taken back by itself", _broken),
+    Act("A bug that nobody notices: orders 1.2 fails 2 %; a few hundred requests are enough to know", _two_percent),
 )
