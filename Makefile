@@ -1,4 +1,4 @@
-# make demo: see it work.  make test: everything CI does.  Each target sets up what it needs.
+# make demo: see it work.  make bench, make soak MINUTES=10: figures.  make test: everything CI does.  Each target sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ bench: setup
 
 docs: setup  # what is made from the code: two pages and two schemas
 	$(BIN)/python docs/make.py
+
+soak: setup
+	$(BIN)/python bench/changes/soak.py --minutes $(or $(MINUTES),10)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,13 +32,14 @@ CANARY = {"strategy": "canary", "steps": ["1%", "5%", "25%", "100%"]}
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rate", type=float, default=300.0)
+    options.add_argument("--requests", type=int, default=20_500, help="at least, before the kills")
     options.add_argument("--kills", type=int, default=20)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--json", action="store_true")
     wanted = options.parse_args()
     result: dict[str, Any] = {"missed": []}
-    with running(quiet=True) as bench:
-        changes(bench, result)
+    with running(rate=wanted.rate) as bench:
+        changes(bench, result, wanted.requests)
         kills(bench, result, wanted.kills, wanted.seed)
         deaths(bench, result)
     times(result)
@@ -49,7 +50,7 @@ def main() -> int:
     return 1 if result["missed"] else 0
 
 
-def changes(bench: Bench, result: dict[str, Any]) -> None:
+def changes(bench: Bench, result: dict[str, Any], requests: int) -> None:
     """Every way of changing, under load."""
     stage = bench.stage
     stage.load.start()
@@ -66,7 +67,7 @@ def changes(bench: Bench, result: dict[str, Any]) -> None:
     for name, part in parts.items():
         counted(bench, name, part, result)
     report = stage.load.report()
-    rest = 20_500 - report.total
+    rest = requests - report.total
     if rest > 0:
         counted(bench, "nothing but load", lambda: time.sleep(rest / stage.load.profile.rate), result)
     shifts = shift_times_ms(bench.facts)
@@ -95,13 +96,17 @@ def counted(bench: Bench, name: str, part: Callable[[], object], result: dict[st
         "by_design": counts.failed_there,
     }
     if counts.failed:
-        result["missed"].append(f"{name}: {counts.failed} failed: {bench.stage.load.report().reasons}")
+        seen = bench.stage.load.report()
+        result["missed"].append(
+            f"{name}: {counts.failed} failed: {seen.reasons}, the client was late by {seen.lag_ms:.0f} ms"
+        )
+        print(result["missed"][-1], file=sys.stderr, flush=True)
 
 
 def settle(bench: Bench) -> None:
     """Until what was on its way is counted."""
     seen = bench.stage.load.report().total
-    until(lambda: bench.stage.load.report().total > seen + 300)
+    until(lambda: bench.stage.load.report().total > seen + bench.stage.rate)
 
 
 def kills(bench: Bench, result: dict[str, Any], count: int, seed: int) -> None:
@@ -122,7 +127,7 @@ def kills(bench: Bench, result: dict[str, Any], count: int, seed: int) -> None:
         working = threading.Thread(target=lambda name=name: ends.append(finish(bench, name)))
         working.start()
         while working.is_alive() and left:
-            time.sleep(chance.uniform(0.2, 2.5))
+            time.sleep(chance.uniform(0.2, 4.0))
             if working.is_alive():
                 stage.kill("controller")
                 left -= 1
@@ -247,7 +252,7 @@ def get(port: int, path: str, user: str) -> tuple[int, str]:
 def times(result: dict[str, Any]) -> None:
     """How long commands take."""
     versions_ms = sorted(timed(sys.executable, "-m", "hitless.cli.main", "--version") * 1000 for _ in range(10))
-    with running(quiet=True) as bench:
+    with running() as bench:
         ups = []
         for _ in range(3):
             bench.stage.hitless("down")

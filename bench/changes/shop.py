@@ -24,8 +24,8 @@ SHIFTED = (" to ", "of users", "everybody")
 class Bench:
     """One shop, changed again and again."""
 
-    def __init__(self, folder: Path, *, quiet: bool = False) -> None:
-        self.stage = Stage(file=copy_shop(folder / "shop"), say=(lambda _: None) if quiet else print)
+    def __init__(self, folder: Path, *, rate: float, quiet: bool) -> None:
+        self.stage = Stage(file=copy_shop(folder / "shop"), rate=rate, say=(lambda _: None) if quiet else print)
         self.facts: list[dict[str, Any]] = []
         self._number = 0
 
@@ -73,10 +73,10 @@ class Bench:
 
 
 @contextmanager
-def running(*, quiet: bool = False) -> Iterator[Bench]:
+def running(*, rate: float = 300.0, quiet: bool = True) -> Iterator[Bench]:
     """A shop that is up; gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="hitless-bench-"))
-    bench = Bench(folder, quiet=quiet)
+    bench = Bench(folder, rate=rate, quiet=quiet)
     try:
         bench.stage.hitless("up")
         yield bench

@@ -14,7 +14,7 @@ from hitless.runtime.supervisor import Shims
 
 ANSWER_S = 60.0
 COMES_BACK_S = 60.0  # how long a killed controller may take to return before we give up
-RETURNS_S = 20.0  # the same for a plain command, as long as a shim is there to start it again
+RETURNS_S = 30.0  # the same for a plain command, as long as a shim is there to start it again
 
 
 class Unreachable(HitlessError):

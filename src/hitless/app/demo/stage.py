@@ -66,6 +66,7 @@ class Stage:
 
     file: Path  # its system file
     say: Callable[[str], None]
+    rate: float = RATE  # requests per second
     runs: list[Ran] = field(default_factory=list)
     broken: set[tuple[str, str]] = field(default_factory=set)  # (service, version) that fail on purpose
     load: Load = field(init=False)
@@ -73,7 +74,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         url = f"http://{load_system(self.file).gateway.listen}"
-        self.load = Load(shop_profile(url, rate=RATE, users=USERS, seconds=3600.0))
+        self.load = Load(shop_profile(url, rate=self.rate, users=USERS, seconds=3600.0))
 
     @property
     def state(self) -> Path:
@@ -90,13 +91,13 @@ class Stage:
         self.say(f"{self.elapsed_s:7.1f} s  {text}")
 
     def hitless(self, *words: str, expect: Exit = Exit.DONE) -> Any:
-        """Run a command with --json; returns what it printed. Raises ActFailed if it does not end as expected."""
+        """Run a command with --json; returns what it printed last. Raises ActFailed if it does not end as expected."""
         done = subprocess.run(self._argv(*words), capture_output=True, text=True, timeout=COMMAND_S, check=False)
         if done.returncode != expect:
             raise ActFailed(
                 "demo-failed", f"hitless {' '.join(words)} ended with {done.returncode}: {done.stdout[-800:]}"
             )
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else None
 
     def apply(self, change: str, *, expect: Exit = Exit.DONE, on_fact: Callable[[Fact], None] | None = None) -> Ran:
         """Carry a change file of the shop out and tell what happens; `on_fact` sees each fact of the journal.
@@ -106,15 +107,15 @@ class Stage:
         path = self.file.parent / "changes" / f"{change}.yaml"
         self.tell(f"$ hitless apply changes/{path.name}")
         before, began = self.counts(), time.monotonic()
-        run, state, steps = "", "", list[dict[str, Any]]()
+        run, state, complaint, steps = "", "", "", list[dict[str, Any]]()
         with subprocess.Popen(self._argv("apply", str(path)), stdout=subprocess.PIPE, text=True) as command:
             watchdog = Timer(COMMAND_S, command.kill)
             watchdog.start()
             try:
                 for fact in _objects(command):
-                    if not run:
-                        run = str(fact.get("run", ""))
-                        steps += self.hitless("show", run)["steps"] if run else []
+                    if "fact" not in fact:  # the id of the run, or an error
+                        run, complaint = run or str(fact.get("run", "")), str(fact.get("text", complaint))
+                        steps = steps or (self.hitless("show", run)["steps"] if run else [])
                         continue
                     state = fact["body"]["state"] if fact["fact"] == "ended" else state
                     self._narrate(fact, steps)
@@ -133,7 +134,8 @@ class Stage:
         self.runs.append(ran)
         self._sum_up(ran)
         if ran.exit != expect:
-            raise ActFailed("demo-failed", f"{change} ended with exit code {ran.exit} and not with {int(expect)}")
+            text = f"{change} ended with exit code {ran.exit} and not with {int(expect)}: {complaint}"
+            raise ActFailed("demo-failed", text)
         return ran
 
     def kill(self, process: str) -> tuple[int, int]:
