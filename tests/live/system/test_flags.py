@@ -38,6 +38,13 @@ class Flags:
     def value(self, flag: str, user: str = "u") -> Any:
         return self.ask(flag, user)[1].get("value")
 
+    def checkout(self, user: str) -> str | None:
+        """Which checkout the shop's page shows to a user: web asks for the flag by the stock SDK."""
+        host, port = load_system(self.shop.file).gateway.listen.split(":")
+        with closing(http.client.HTTPConnection(host, int(port), timeout=10)) as connection:
+            connection.request("GET", "/", headers={"X-User-Id": user})
+            return connection.getresponse().headers["x-checkout"]
+
     @contextmanager
     def stream(self) -> Iterator[http.client.HTTPResponse]:
         """A client that is told of changes, as a browser is."""
@@ -146,13 +153,16 @@ def test_a_change_raises_a_flag_stage_by_stage_once_clients_have_it_and_back_it_
         "flag new-checkout: staff -> 50%",
         "flag new-checkout: 50% -> everyone",
     ]
+    shop.until(lambda: len(shop.ask("/v1/flag-clients")["clients"]) >= 2)  # both instances of web
     with flags.stream() as told:
         run = shop.run("--json", "apply", str(change)).lines[0]["run"]
         assert flags.value("new-checkout") is True
+        assert flags.checkout("anybody") == "new"
         assert told.readline()
-        assert shop.json("flags", "clients")["clients"][0]["has_it"] is True
+        assert all(client["has_it"] for client in shop.json("flags", "clients")["clients"])
     shop.run("rollback", run)
     assert flags.ask("new-checkout")[0] == 404
+    assert flags.checkout("anybody") == "old"
 
 
 def test_a_flag_that_was_killed_while_it_was_raised_stays_killed(shop, flags):

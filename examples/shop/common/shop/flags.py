@@ -4,6 +4,7 @@ The provider finds the flag server by FLAGD_HOST and FLAGD_SYNC_PORT, which hitl
 process, is told of changes, and goes on with what it has while nobody answers.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ class Flags:
     """Asks for flags. Connects beside what the service does, so that no flag server can keep it from starting."""
 
     def __init__(self) -> None:
-        if api is not None:
+        if api is not None and "FLAGD_HOST" in os.environ:
             threading.Thread(target=_connect, name="flags", daemon=True).start()
 
     def on(self, flag: str, headers: Mapping[str, str], user: str) -> bool:

@@ -38,6 +38,13 @@ def _killed(stage: Stage) -> None:
     stage.apply("rolling-accounts", on_fact=kill_once)
 
 
+def _flag(stage: Stage) -> None:
+    """Web asks for the flag by the stock OpenFeature SDK; each stage waits until both its instances have it."""
+    stage.apply("new-checkout")
+    clients = stage.hitless("flags", "clients")["clients"]
+    stage.tell(f"  {sum(each['has_it'] for each in clients)} of {len(clients)} clients have it")
+
+
 def _broken(stage: Stage) -> None:
     stage.broken.add(("orders", "1.3"))
     stage.apply("broken-orders", expect=Exit.ROLLED_BACK)
@@ -54,6 +61,7 @@ ACTS: tuple[Act, ...] = (
     Act("Blue-green: web 1.0 -> 2.0, everybody at one stroke", _blue_green),
     Act("Canary: orders 1.0 -> 1.1, for 1, 5, 25 and 100 % of the users", _canary),
     Act("Rolling: accounts 1.0 -> 1.1, and kill -9 of the controller in the middle", _killed),
+    Act("A flag: new-checkout for staff, 5 %, 50 %, everyone, with no new version of anything", _flag),
     Act("A broken version: orders 1.3 fails 60 % of its requests and is taken back by itself", _broken),
     Act("A bug that nobody notices: orders 1.2 fails 2 %; a few hundred requests are enough to know", _two_percent),
 )
