@@ -1,13 +1,15 @@
 """What is missing on this machine or does not fit, and how to mend it."""
 
+import asyncio
 import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from hitless.app.databases import Databases
+from hitless.app.doctor_databases import examine_databases
+from hitless.app.examined import Finding
 from hitless.app.launches import Launches, missing
 from hitless.app.lifecycle import OURS, Lifecycle
 from hitless.app.paths import load_system, state_folder
@@ -22,20 +24,6 @@ OLDEST_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    ok: bool
-    code: str
-    text: str
-    hint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Write the finding as plain data."""
-        return asdict(self)
-
-
 def examine(file: Path) -> list[Finding]:
     """Look at the machine, then at the system file and what it needs, if it can be read."""
     findings = [*_machine(), *_gateway(), *_postgres()]
@@ -43,7 +31,20 @@ def examine(file: Path) -> list[Finding]:
         system = load_system(file)
     except HitlessError as error:
         return [*findings, Finding(ok=False, code=error.code, text=error.text, hint=error.hint)]
-    return [*findings, *_state(system, file), *_ports(system, file), *_releases(system, file)]
+    return [
+        *findings,
+        *_state(system, file),
+        *_ports(system, file),
+        *_releases(system, file),
+        *_databases(system, file),
+    ]
+
+
+def _databases(system: System, file: Path) -> list[Finding]:
+    state = state_folder(system, file)
+    databases = Databases(system=system, folder=file.resolve().parent, state=state)
+    running = Shims(state).status("postgres") is not None
+    return asyncio.run(examine_databases(databases, embedded_runs=running))
 
 
 def _machine() -> Iterator[Finding]:

