@@ -131,7 +131,7 @@ class World:
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
             signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words, sources=sources, tests=ticks),
             databases=databases,
-            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted),
+            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted, fence.check),
             published=published,
             flags=FlagsDriver(published, TickUsers(ticks, clock), clock),
         )

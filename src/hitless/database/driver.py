@@ -7,7 +7,7 @@ from hitless.database.compiled import Compiled
 from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted
-from hitless.database.postgres import Session, Target
+from hitless.database.postgres import Guard, Session, Target, nobody_else
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.database.unmappable import Unmappable
 from hitless.database.unmappable import unmappable as listed
@@ -35,11 +35,17 @@ class DatabaseDriver:
     """Carries out Expand, Backfill, Verify, Switch, Contract and Withdraw."""
 
     def __init__(
-        self, url_of: UrlOf, throttle: filling.Throttle = unthrottled, accepted: Accepted = nothing_accepted
+        self,
+        url_of: UrlOf,
+        throttle: filling.Throttle = unthrottled,
+        accepted: Accepted = nothing_accepted,
+        guard: Guard = nobody_else,
     ) -> None:
+        """`guard` raises Abandon once a newer controller is there: in each change of the schema, before each batch."""
         self._url_of = url_of
         self._throttle = throttle
         self._accepted = accepted
+        self._guard = guard
 
     async def done(self, step: Step, moment: Moment) -> bool:
         """Tell from the database itself whether the effect of the step is in force."""
@@ -65,7 +71,7 @@ class DatabaseDriver:
     async def do(self, step: Step, moment: Moment) -> None:
         """Bring the effect about. Raises StepFailed; Refused `contract-too-early` with nothing touched."""
         step = _ours(step)
-        async with Target.open(self._url_of(step.database)) as target:
+        async with Target.open(self._url_of(step.database), self._guard) as target:
             match step:
                 case Expand():
                     await expanding.expand(target, step.version, step.migrations)
@@ -74,7 +80,7 @@ class DatabaseDriver:
                     await phases.withdraw(target, step.version, max(step.accept_loss, await self._accepted(moment.run)))
                 case Backfill():
                     compiled = await _change(target, step.version)
-                    await filling.fill(target, compiled, self._throttle, moment.note)
+                    await filling.fill(target, compiled, self._before_batch, moment.note)
                 case Verify():
                     await verifying.verify(target, await _change(target, step.version), moment.note)
                 case Switch():
@@ -83,6 +89,10 @@ class DatabaseDriver:
                     compiled = await _change(target, step.version, "verified")
                     await verifying.verify(target, compiled, moment.note)
                     await phases.contract(target, compiled)
+
+    async def _before_batch(self) -> None:
+        self._guard()
+        await self._throttle()
 
 
 def _ours(step: Step) -> SchemaStep:

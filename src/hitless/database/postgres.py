@@ -1,7 +1,7 @@
 """The target database: one connection, short transactions, polite locks. The one file here that knows psycopg."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -27,6 +27,7 @@ from hitless.database.queries import (
     VIEWS,
 )
 from hitless.kit.errors import HitlessError
+from hitless.kit.threads import finish
 from hitless.plan.document import decode
 from hitless.plan.ports import StepFailed
 
@@ -39,6 +40,11 @@ PAUSE_S = 0.1
 _LOCK = 0x68697464  # "hitd": one change at a time in a database
 
 Row = dict[str, Any]
+Guard = Callable[[], None]  # raises Abandon once a newer controller is there
+
+
+def nobody_else() -> None:
+    """Nobody else changes this database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +71,25 @@ class Change:
 class Target:
     """A connection to the database that is changed."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row], space: str = PUBLIC, path: str = PUBLIC) -> None:
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        space: str = PUBLIC,
+        path: str = PUBLIC,
+        guard: Guard = nobody_else,
+    ) -> None:
         self._connection = connection
+        self._guard = guard
         self.space = space  # the schema of the base tables
         self.path = path  # in which our session, and the triggers, resolve names
         self.database = connection.info.dbname
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Self]:
+    async def open(cls, url: str, guard: Guard = nobody_else) -> AsyncIterator[Self]:
         """Connect. Raises HitlessError `database-down` if nobody answers within 5 s.
+
+        `guard` is asked in each transaction that changes the schema; what it raises ends it without a trace.
 
         The base tables are those of the first schema on the search_path of the URL (or of its role), else `public`.
         """
@@ -91,17 +106,17 @@ class Target:
             raise HitlessError("database-down", f"the database does not answer: {error}".strip(), "start it") from None
         async with connection:
             with _as_failure():
-                yield await cls._settled(connection)
+                yield await cls._settled(connection, guard)
 
     @classmethod
-    async def _settled(cls, connection: psycopg.AsyncConnection[Row]) -> Self:
+    async def _settled(cls, connection: psycopg.AsyncConnection[Row], guard: Guard) -> Self:
         found = await (await connection.execute(SPACE.encode())).fetchone()
         space = str(found["space"]) if found else PUBLIC
         others = [each.strip() for each in str(found["path"] if found else "").split(",")]
         others = [
             each for each in others if each not in ("", '"$user"', space, quoted(space)) and "hitless_" not in each
         ]
-        target = cls(connection, space, ", ".join([quoted(space), *others]))
+        target = cls(connection, space, ", ".join([quoted(space), *others]), guard)
         await target.rows("SELECT set_config('search_path', %s, false)", target.path)
         return target
 
@@ -147,10 +162,7 @@ class Target:
                     continue
             began = loop.time()
             try:
-                async with self.transaction():
-                    await self.run(f"SET LOCAL lock_timeout = {LOCK_TRY_MS}")
-                    await self.rows("SELECT pg_advisory_xact_lock(%s)", _LOCK)
-                    await work()
+                await finish(asyncio.ensure_future(self._once(work)))
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 blocked_s += loop.time() - began
                 short = not short  # look once at who has it now, whatever its age
@@ -159,6 +171,15 @@ class Target:
                 return
         text = f"no lock within {LOCK_TOTAL_S:g} s, {blocked_s:.1f} s of them in tries; {said}"
         raise StepFailed("blocked", text, "end that transaction, apply again")
+
+    async def _once(self, work: Any) -> None:
+        """One try, over soon, and not broken off: whoever gives the step up must leave no commit on its way."""
+        async with self.transaction():
+            await self.run(f"SET LOCAL lock_timeout = {LOCK_TRY_MS}")
+            await self.rows("SELECT pg_advisory_xact_lock(%s)", _LOCK)
+            self._guard()
+            await work()
+            self._guard()
 
     async def hold(self, tables: tuple[str, ...]) -> None:
         """Take all tables at once, for the rest of the transaction: none is held while another is waited for long."""

@@ -41,6 +41,10 @@ class Fence:
             self._refuse_if_lower()
             yield
 
+    def check(self) -> None:
+        """Raise Fenced if a newer controller is there; for an effect under a lock of its own, where it takes place."""
+        self._refuse_if_lower()
+
     def _refuse_if_lower(self) -> None:
         newest = int(self._file.read_text()) if self._file.exists() else 0
         if newest > self.epoch:
