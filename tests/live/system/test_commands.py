@@ -80,6 +80,15 @@ def test_a_change_is_applied_from_its_saved_plan_and_taken_back_after_success(sh
     shop.assert_whole()
 
 
+def test_a_plan_is_tried_in_a_simulated_world_before_it_is_applied(shop, unharmed):
+    change = shop.change(web={"to": shop.other("web"), "strategy": "canary", "steps": ["5%", "100%"], "bake": "10m"})
+    found = shop.json("plan", change, "--simulate", "20")["simulated"]
+    assert (found["runs"], found["broken"]) == (20, [])
+    assert sum(found["ended"].values()) == 20
+    assert "broken promises: none" in shop.run("plan", change, "--simulate", "3").out
+    assert shop.run("plan", change, "--simulate", "0", expect=2)
+
+
 def test_instances_come_and_go_by_scale_and_nothing_is_lost(shop, unharmed):
     shop.run("scale", "accounts", "3")
     assert len([name for name in shop.instances() if name.startswith("accounts")]) == 3
