@@ -124,7 +124,9 @@ def _happened(account: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _version(account: Mapping[str, Any], service: str, slot: str) -> str:
-    return _cell(account["versions"].get(service, {}).get(slot, "the same throughout"))
+    known = account["versions"].get(service, {})
+    twice = list(known.values()).count(known.get(slot)) > 1  # the same code, before and after
+    return _cell(known.get(slot, "the same throughout") + (f" in slot {slot}" if twice else ""))
 
 
 def _verdicts(account: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from hitless.app.imports.fields import Fields
 from hitless.app.imports.outcome import Left
 
 GUARDS = (
-    "the guards compare errors and latency of the new version with the old one at the same time; see docs/verdict.md"
+    "the guards compare errors and latency of the new version with the old one at the same time; see docs/guards.md"
 )
 PROVIDERS = (
     "prometheus",
