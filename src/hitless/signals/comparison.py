@@ -31,7 +31,7 @@ class Comparison:
     """Compares both versions of one service, second by second."""
 
     def __init__(self, step: Watch) -> None:
-        self._worse = Verdict(_guards(step), alpha=step.alpha, horizon_s=step.horizon_s)
+        self._worse = Verdict(_guards(step), alpha=step.alpha, horizon_s=step.horizon_s, breaker=False)  # harm.py is it
         self._fine = _fine(step)
 
     def next_step(self, step: Watch) -> None:
@@ -132,7 +132,7 @@ def _guards(step: Watch) -> list[Errors | Latency]:
 def _fine(step: Watch) -> Verdict:
     limit = max(FINE_BELOW, step.errors_worse)
     guards = [Errors(worse=step.errors_worse, fine_below=limit)]
-    return Verdict(guards, alpha=step.alpha, beta=BETA, horizon_s=step.horizon_s)
+    return Verdict(guards, alpha=step.alpha, beta=BETA, horizon_s=step.horizon_s, breaker=False)
 
 
 def _tick(second: Second, step: Watch, windows: Iterable[Window]) -> Tick:

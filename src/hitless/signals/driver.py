@@ -20,6 +20,8 @@ from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
 LOOK_AGAIN_S = 0.25
 KEEP_EVERY_S = 2.0  # what came since is read again from the recorder
 HELD_LIMIT = 64
+FIRST_TOLD_S = 15.0
+LONGEST_TOLD_S = 600.0
 
 LastWords = Callable[[str, Slot], Awaitable[str]]  # service and slot -> the end of the log of what crashed there
 
@@ -124,8 +126,7 @@ class SignalsDriver:
     async def _watch(
         self, watching: Watching, follower: Follower, measured: Measuring, moment: Moment
     ) -> GoOn | GoBack:
-        noted: tuple[object, ...] = ()
-        kept_at = self._clock.now()
+        kept_at, telling = self._clock.now(), Telling(self._clock.now())
         while True:
             for second in follower.take():
                 watching.count(second, measured.take() if watching.is_new(second) else ())
@@ -137,14 +138,34 @@ class SignalsDriver:
             if not isinstance(decision, Stay):
                 await self._keep(watching, moment)
                 return decision
-            if decision.holds and noted != (now := (watching.finding, decision.needs, bool(follower.trouble))):
-                noted = now
-                await moment.note(_with_trouble(watching.numbers(), follower.trouble or measured.trouble))
+            trouble = follower.trouble or measured.trouble
+            if telling.is_due(self._clock.now(), decision, watching.finding, trouble=bool(trouble)):
+                await moment.note(_with_trouble(watching.numbers(), trouble))
             await self._clock.sleep(LOOK_AGAIN_S)
 
     async def _keep(self, watching: Watching, moment: Moment) -> None:
         if watching.step.compares:
             await self._evidence.keep(moment.run, watching.step.service, watching.dump())
+
+
+class Telling:
+    """When a watch that goes on is told of: after pauses that double, and whenever what it waits for changes."""
+
+    def __init__(self, now: float) -> None:
+        self._pause_s = FIRST_TOLD_S
+        self._next = now + FIRST_TOLD_S
+        self._held: tuple[object, ...] = ()
+
+    def is_due(self, now: float, stay: Stay, finding: str, *, trouble: bool) -> bool:
+        """Tell whether to note how it stands now."""
+        if stay.holds:
+            told, self._held = self._held, (finding, stay.needs, trouble)
+            return told != self._held
+        if now < self._next:
+            return False
+        self._pause_s = min(self._pause_s * 2, LONGEST_TOLD_S)
+        self._next = now + self._pause_s
+        return True
 
 
 def _with_trouble(numbers: dict[str, Any], trouble: str) -> dict[str, object]:

@@ -111,6 +111,14 @@ def test_a_healthy_version_goes_on_after_its_bake_and_the_numbers_are_noted() ->
     assert [note["verdict"] for note in notes] == ["undecided"]
 
 
+def test_a_long_watch_is_told_of_after_pauses_that_double() -> None:
+    ended, _, notes = watch(World(healthy), replace(STEP, bake_s=120))
+    assert ended == "on"
+    seen: list[int] = [note["seconds"]["seen"] for note in notes]  # type: ignore[index]
+    assert seen == pytest.approx([14, 44, 104, 120], abs=2)
+    assert all(note["verdict"] == "undecided" and "e_value" in note for note in notes)
+
+
 def test_a_version_that_breaks_in_the_midst_of_a_watch_is_gone_within_seconds() -> None:
     ended, after_s, notes = watch(World(broken_from(BEGIN + 5)))
     assert ended == "canary-worse"
