@@ -24,7 +24,7 @@ SCRIPTS = {
     "guards": "guards/bench_live.py",
     "ingest": "ingest/bench_ingest.py",
     "database": "database/run.py",
-    "flags": "flags/bench_evaluate.py",
+    "flags": "flags/run.py",
     "verdict": "verdict_sim.py",
 }
 NEEDS = {"gateway": "wrk"}

@@ -1,6 +1,6 @@
 """Figures of feature flags, beside openfeature-flagd-core in the same run. Takes about a minute.
 
-Run: python bench/flags/run.py [--seconds 5]
+Run: python bench/flags/run.py [--seconds 5]; exit 1 if a figure fell short of what is wanted.
 """
 
 import argparse
@@ -31,6 +31,17 @@ EMAIL_ELSE_5 = {
     "if": [{"ends_with": [{"var": "email"}, "@shop.example"]}, "on", {"fractional": [["on", 5], ["off", 95]]}]
 }
 FLAG = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off", "targeting": EMAIL_ELSE_5}
+
+
+SHORT: list[str] = []  # figures that fell short
+
+
+def wanted(name: str, value: float, bound: float, *, least: bool) -> str:
+    """Say what was wanted of a figure, and note it if it fell short."""
+    fits = value >= bound if least else value <= bound
+    if not fits:
+        SHORT.append(name)
+    return f"   wanted {'at least' if least else 'at most'} {bound:,g}{'' if fits else '   FELL SHORT'}"
 
 
 class Server:
@@ -117,7 +128,8 @@ async def single_evaluations(port: int, seconds: float) -> None:
     took.sort()
     p50, p99 = (took[int(len(took) * part)] * 1000 for part in (0.5, 0.99))
     rate = len(took) / (time.perf_counter() - began)
-    print(f"OFREP single, {CONNECTIONS} connections       {rate:12,.0f}/s   p50 {p50:.2f} ms   p99 {p99:.2f} ms")
+    said = wanted("OFREP rate", rate, 5000, least=True) + wanted("OFREP p99", p99, 5, least=False)
+    print(f"OFREP single, {CONNECTIONS} connections       {rate:12,.0f}/s   p50 {p50:.2f} ms   p99 {p99:.2f} ms{said}")
 
 
 async def propagation(server: Server) -> None:
@@ -145,7 +157,10 @@ async def propagation(server: Server) -> None:
         writer.close()
     took.sort()
     p50, p99 = (took[int(len(took) * part)] * 1000 for part in (0.5, 0.99))
-    print(f"change to all of {STREAMS} streaming clients, {CHANGES} changes   p50 {p50:.1f} ms   p99 {p99:.1f} ms")
+    said = wanted("propagation", p99, 100, least=False)
+    print(
+        f"change to all of {STREAMS} streaming clients, {CHANGES} changes   p50 {p50:.1f} ms   p99 {p99:.1f} ms{said}"
+    )
 
 
 def after_a_kill(server: Server) -> None:
@@ -178,6 +193,7 @@ def after_a_kill(server: Server) -> None:
                 held[name] = time.perf_counter() - began
         time.sleep(0.02)
     said = "   ".join(f"python {name} {held.get(name, float('nan')):.1f} s" for name in clients)
+    said += wanted("after a kill", max([*held.values(), 60.0 if len(held) < len(clients) else 0.0]), 15, least=False)
     print(f"after kill -9, default settings, new value held   {said}")
     api.shutdown()
 
@@ -193,16 +209,19 @@ def who_changes_side() -> None:
         print(
             f"5% -> 25%, {bucketing}, {USERS} users: {len(at['5%'])} -> {len(at['25%'])} in, "
             f"{len(at['5%'] - at['25%'])} change side without having to"
+            f"{wanted('users who change side', len(at['5%'] - at['25%']), 0, least=False)}"
         )
 
 
-def main() -> None:
-    """Print one line for each figure."""
+def main() -> int:
+    """Print one line for each figure; returns the exit code."""
     parser = argparse.ArgumentParser(description="Figures of feature flags.")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the load over OFREP")
     seconds = parser.parse_args().seconds
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    evaluations()
+    full, variant = evaluations()
+    print(f"the slowest of ours, full result    {full:12,.0f}/s{wanted('full results', full, 300_000, least=True)}")
+    print(f"the slowest of ours, variant only   {variant:12,.0f}/s{wanted('variants', variant, 1_000_000, least=True)}")
     with tempfile.TemporaryDirectory(prefix="hitless-bench-") as folder:
         server = Server(Path(folder))
         server.start()
@@ -214,7 +233,8 @@ def main() -> None:
         finally:
             server.stop()
     who_changes_side()
+    return 1 if SHORT else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
