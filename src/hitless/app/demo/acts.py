@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hitless.app.demo import whole
 from hitless.app.demo.stage import Fact, Stage
 from hitless.kit.errors import Exit
 
@@ -64,4 +65,9 @@ ACTS: tuple[Act, ...] = (
     Act("A flag: new-checkout for staff, 5 %, 50 %, everyone, with no new version of anything", _flag),
     Act("A broken version: orders 1.3 fails 60 % of its requests and is taken back by itself", _broken),
     Act("A bug that nobody notices: orders 1.2 fails 2 %; a few hundred requests are enough to know", _two_percent),
+    Act(
+        "One change of schema, two services and a flag; where the flag is on it fails: all of it is taken back",
+        whole.broken,
+    ),
+    Act("The same with the bug mended, and three more kill -9", whole.whole),
 )

@@ -1,5 +1,6 @@
 """Plays the demo from the first curtain to the last, and counts at the client."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hitless.app.demo import rows
 from hitless.app.demo.acts import ACTS
 from hitless.app.demo.shop import copy_shop
 from hitless.app.demo.stage import RATE, USERS, ActFailed, Counts, Stage
 from hitless.kit.errors import HitlessError
 from hitless.testing.load import Report
+
+ACCOUNT = "hitless-demo-report.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,7 @@ class Played:
     counts: Counts
     report: Report
     problems: tuple[str, ...]  # empty: everything went as it had to
+    account: Path | None = None  # where the report of the last run lies
 
     def to_json(self) -> dict[str, Any]:
         """Write it as plain data."""
@@ -34,12 +39,23 @@ class Played:
                 "failed": counts.failed,
                 "met_broken": {"total": counts.met_broken, "failed": counts.failed_there},
             },
-            "rows": {"acknowledged": len(report.acknowledged), "missing": len(report.missing or ())},
+            "rows": self._rows(),
+            "killed": self.stage.killed,
             "runs": [ran.to_json() for ran in self.stage.runs],
             "report": report.to_json() | {"posts": None},
             "problems": list(self.problems),
             "seconds": round(self.stage.elapsed_s, 1),
             "file": str(self.stage.file),
+            "account": str(self.account) if self.account else None,
+        }
+
+    def _rows(self) -> dict[str, int]:
+        compared = self.stage.compared
+        return {
+            "acknowledged": len(self.report.acknowledged),
+            "missing": len(self.report.missing or ()),
+            "compared": compared.rows if compared else 0,
+            "differing": compared.differing if compared else 0,
         }
 
 
@@ -55,6 +71,7 @@ def play(say: Callable[[str], None], *, keep: bool) -> Played:
         stage.tell(f"a shop of three services in {stage.file.parent}")
         stage.tell("$ hitless up")
         stage.hitless("up")
+        stage.tell(f"{rows.seed(stage.state):,} accounts, as if many had been here before")
         played = _under_load(stage)
     finally:
         if played is None or not keep:
@@ -85,9 +102,20 @@ def _under_load(stage: Stage) -> Played:
     counts = stage.counts(report)
     if counts.failed:
         problems.append(f"{counts.failed} requests failed that had to succeed: {report.reasons}")
+    if stage.compared is not None and stage.compared.differing:
+        problems.append(f"{stage.compared.differing} of {stage.compared.rows} rows differ between the schema versions")
     if report.missing:
         problems.append(f"{len(report.missing)} acknowledged orders are not in the database")
-    return Played(stage=stage, counts=counts, report=report, problems=tuple(problems))
+    account = _keep(stage.account) if stage.account else None
+    return Played(stage=stage, counts=counts, report=report, problems=tuple(problems), account=account)
+
+
+def _keep(account: str) -> Path:
+    """Write the report of the last run where whoever plays the demo stands, or where anybody may write."""
+    here = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path(tempfile.mkdtemp(prefix="hitless-demo-"))
+    file = here / ACCOUNT
+    file.write_text(account)
+    return file
 
 
 def summary(played: Played) -> str:
@@ -101,12 +129,17 @@ def summary(played: Played) -> str:
     lines.append(
         f"orders       {len(report.acknowledged)} acknowledged, {len(report.missing or ())} missing in the database"
     )
+    if (compared := played.stage.compared) is not None:
+        lines.append(f"rows         {compared.rows} on two schema versions at once, {compared.differing} differ")
+    lines.append(f"kill -9      {played.stage.killed} of our own processes")
     if report.download is not None and report.websocket is not None and report.stream is not None:
         lines.append(f"downloads    {report.download.completed} complete, {report.download.failed} cut")
         held = report.websocket
         ends = f"{held.failed} cut, {held.closed} closed in stages"
         lines.append(f"websocket    {held.echoed} of {held.sent} messages echoed, {ends}")
     lines.append(f"latency      p50 {report.latency_ms['p50']:.0f} ms, p99 {report.latency_ms['p99']:.0f} ms")
+    if played.account is not None:
+        lines.append(f"report       of the last change, from the journal alone: {played.account}")
     lines += [f"PROBLEM      {problem}" for problem in played.problems]
     lines += [f"             {each.method} {each.path} {each.reason}" for each in report.examples if played.problems]
     return "\n".join(lines)

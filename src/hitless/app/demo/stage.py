@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from hitless.app.demo.rows import Compared
 from hitless.app.paths import load_system, state_folder
 from hitless.kit.errors import Exit, HitlessError
 from hitless.testing.load import Load, Report
@@ -69,6 +70,9 @@ class Stage:
     rate: float = RATE  # requests per second
     runs: list[Ran] = field(default_factory=list)
     broken: set[tuple[str, str]] = field(default_factory=set)  # (service, version) that fail on purpose
+    killed: int = 0  # processes of ours, with -9
+    compared: Compared | None = None  # rows on both schema versions
+    account: str = ""  # the report of the last run, as Markdown
     load: Load = field(init=False)
     began: float = field(default_factory=time.monotonic)
 
@@ -146,6 +150,7 @@ class Stage:
         pid_file = self.state / "run" / f"{process}.pid"
         old = int(pid_file.read_text())
         os.kill(old, signal.SIGKILL)
+        self.killed += 1
         deadline = time.monotonic() + BACK_S
         while time.monotonic() < deadline:
             with suppress(OSError, ValueError):
@@ -168,8 +173,9 @@ class Stage:
 
     def _by_design(self, path: str, version: str) -> bool:
         """Tell whether an answer came from a version that is broken on purpose, or was passed on from one."""
+        here = path.split("?", maxsplit=1)[0].split("/")[1] or "web"  # the route of web is /
         return any(
-            version == f"{service}/{broken}" or (version == broken and path.startswith(f"/{service}"))
+            version == f"{service}/{broken}" or (version == broken and here == service)
             for service, broken in self.broken
         )
 
