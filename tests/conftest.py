@@ -1,5 +1,6 @@
 """What tests of several rooms share: one real PostgreSQL for the session, one fresh database for each test."""
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -74,6 +75,16 @@ class PostgresOfTests:
             except subprocess.TimeoutExpired:
                 self.process.send_signal(2)  # INT: fast shutdown, whoever is still connected
                 self.process.wait(30)
+            self.process = None
+
+    def kill(self) -> None:
+        """kill -9 of the server and all its processes: what was committed must be there when it starts again."""
+        if self.process is not None:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            for pid in (self.process.pid, *map(int, children)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
+            self.process.wait(30)
             self.process = None
 
     def restart(self) -> None:

@@ -1,11 +1,15 @@
-"""Rows/s of backfill and verification beside the machine's own limit (one UPDATE of all rows), in the same run.
+"""Rows/s of backfill (in place and into a shadow table) and of verification beside the machine's own limits, in one run.
 
 python bench/database/run.py postgresql://...  [rows]      # a scratch database: the table `items` is dropped
+
+Limits: one UPDATE of all rows, one INSERT .. SELECT, COPY out and in. Also printed: how long expand and contract held
+ACCESS EXCLUSIVE on the table, as a second session saw it that asks for one row every millisecond.
 """
 
 import asyncio
 import json
 import sys
+import threading
 import time
 
 import psycopg
@@ -15,47 +19,116 @@ from hitless.database.migration import Migration
 from hitless.database.steps import schema_steps
 from hitless.plan.ports import Moment
 
-TEXT = "operations: [{alter_column: {table: items, column: a, type: bigint, up: 'a::bigint', down: 'a::integer'}}]"
+IN_PLACE = "operations: [{alter_column: {table: items, column: a, type: bigint, up: 'a::bigint', down: 'a::integer'}}]"
+SHADOW = """
+operations:
+  - shadow_table:
+      table: items
+      columns:
+        - {name: id, type: bigint, pk: true}
+        - {name: a, type: bigint}
+        - {name: first, type: text}
+        - {name: last, type: text}
+        - {name: email, type: text, nullable: true}
+        - {name: status, type: text, nullable: true}
+        - {name: note, type: text, nullable: true}
+        - {name: payload, type: text, nullable: true}
+        - {name: touched, type: timestamptz, nullable: true}
+      up: {first: "split_part(name, ' ', 1)", last: "split_part(name, ' ', 2)"}
+      down: {a: a::int, name: "first || ' ' || last"}
+"""
+TABLE = (
+    "CREATE TABLE {} (id bigint PRIMARY KEY, a int NOT NULL, name text NOT NULL, email text, status text, "
+    "note text, payload text, touched timestamptz DEFAULT now())"
+)
 
 
-def prepare(url: str, rows: int) -> float:
-    """Make the table of 171 bytes a row; returns the seconds of one UPDATE of all rows."""
+def prepare(url: str, rows: int, *, limits: bool) -> dict[str, float]:
+    """Make the table of 171 bytes a row; returns the seconds of each way to write all rows at once."""
+    took: dict[str, float] = {}
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS hitless_0001_bench CASCADE")
-        connection.execute("DROP SCHEMA IF EXISTS hitless CASCADE")
-        connection.execute("DROP TABLE IF EXISTS items CASCADE")
-        connection.execute(
-            "CREATE TABLE items (id bigint PRIMARY KEY, a int NOT NULL, name text NOT NULL, email text, status text, "
-            "note text, payload text, touched timestamptz DEFAULT now())"
-        )
+
+        def timed(name: str, *statements: str) -> None:
+            began = time.monotonic()
+            for statement in statements:
+                connection.execute(statement)
+            took[name] = time.monotonic() - began
+
+        for schema in ("hitless_0001_bench", "hitless"):
+            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        connection.execute("DROP TABLE IF EXISTS items, items_copy CASCADE")
+        connection.execute(TABLE.format("items"))
         connection.execute(
             "INSERT INTO items SELECT g, g %% 100000, 'First' || g || ' Last' || g, 'user' || g || '@example.com', 'new', "
             "CASE g %% 2 WHEN 0 THEN 'n' || g END, repeat(md5(g::text), 2) FROM generate_series(1, %s) g",
             (rows,),
         )
         connection.execute("VACUUM ANALYZE items")
-        began = time.monotonic()
-        connection.execute("UPDATE items SET a = a")
-        took = time.monotonic() - began
-        connection.execute("VACUUM FULL ANALYZE items")
+        if limits:
+            timed("limit: one UPDATE", "UPDATE items SET a = a")
+            connection.execute("VACUUM FULL ANALYZE items")
+            connection.execute(TABLE.format("items_copy"))
+            timed("limit: INSERT..SELECT", "INSERT INTO items_copy SELECT * FROM items")
+            connection.execute("TRUNCATE items_copy")
+            with psycopg.connect(url, autocommit=True) as other:
+                began = time.monotonic()
+                with (
+                    connection.cursor().copy("COPY items TO STDOUT (FORMAT binary)") as out,
+                    other.cursor().copy("COPY items_copy FROM STDIN (FORMAT binary)") as into,
+                ):
+                    for data in out:
+                        into.write(data)
+                took["limit: COPY"] = time.monotonic() - began
+            connection.execute("DROP TABLE items_copy")
+        connection.execute("CHECKPOINT")
     return took
 
 
-async def main(url: str, rows: int) -> None:
+class Watcher(threading.Thread):
+    """Asks for one row again and again; remembers the longest wait."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.url, self.worst_s, self.over = url, 0.0, False
+
+    def run(self) -> None:
+        with psycopg.connect(self.url, autocommit=True, application_name="hitless/0001_bench") as connection:
+            while not self.over:
+                began = time.monotonic()
+                connection.execute("SELECT 1 FROM items LIMIT 1")
+                self.worst_s = max(self.worst_s, time.monotonic() - began)
+                time.sleep(0.001)
+
+
+async def one(url: str, rows: int, name: str, text: str) -> None:
     async def note(remark: dict[str, object]) -> None:
         print(json.dumps(remark), file=sys.stderr)
 
-    limit_s = prepare(url, rows)
+    took = prepare(url, rows, limits=name == "in place")
     moment = Moment(run="bench", position=0, started_at=0.0, note=note)
     driver = DatabaseDriver(lambda _: url)
-    steps = schema_steps("main", (Migration(name="0001_bench", text=TEXT),))
-    took = {"limit: one UPDATE": limit_s}
+    steps = schema_steps("main", (Migration(name="0001_bench", text=text),))
+    waits = {}
     for step in (*steps.before, *steps.after):
         began = time.monotonic()
+        watcher = Watcher(url)
+        if step.kind in ("expand", "contract"):
+            watcher.start()
         await driver.do(step, moment)
-        took[f"{step.kind}{' again' if getattr(step, 'again', False) else ''}"] = time.monotonic() - began
-    for name, seconds in took.items():
-        print(f"{name:20} {seconds:8.3f} s {rows / seconds:12,.0f} rows/s")
+        watcher.over = True
+        if watcher.is_alive():
+            watcher.join()
+            waits[step.kind] = watcher.worst_s
+        took[f"{step.kind}{' again' if getattr(step, 'again', False) else ''} {name}"] = time.monotonic() - began
+    for what, seconds in took.items():
+        print(f"{what:24} {seconds:8.3f} s {rows / seconds:12,.0f} rows/s")
+    for what, seconds in waits.items():
+        print(f"{what + ' ' + name + ', longest wait of a reader':52} {seconds * 1000:6.1f} ms")
+
+
+async def main(url: str, rows: int) -> None:
+    await one(url, rows, "in place", IN_PLACE)
+    await one(url, rows, "shadow", SHADOW)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
@@ -73,9 +72,11 @@ class _Filling:
         self._throttle, self._progress = throttle, progress
         self._size = BATCH_FIRST
         self._total = self._bytes = 0.0
-        self._since_vacuum = 0
+        self._since_vacuum = self._rows = 0
+        self._last: Bound = None
+        self._done = False
         self._began = self._noted = self._moved = time.monotonic()
-        self._first_rows: int | None = None
+        self._first_rows = 0
 
     async def run(self) -> None:
         """Fill until the end is reached."""
@@ -86,24 +87,28 @@ class _Filling:
                 "give it a primary key first (create_constraint of type primary_key)",
             )
         await self._prepare()
-        while True:
-            await self._throttle()
-            began = time.monotonic()
-            try:
-                async with self._target.transaction():
-                    done, rows = await self._batch()
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                await self._gave_way()
-                continue
-            except (psycopg.errors.DataError, psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
-                await self._smaller(error)
-                continue
-            self._moved = time.monotonic()
-            await self._note(rows, done=done)
-            if done:
-                return
-            self._adapt(time.monotonic() - began)
-            await self._vacuum()
+        try:
+            while not self._done:
+                await self._throttle()
+                await self._try()
+        finally:
+            await self._target.reset("hitless.sync", "lock_timeout")
+
+    async def _try(self) -> None:
+        """Fill the next batch, or find out what stands in its way."""
+        began = time.monotonic()
+        try:
+            await self._batch()
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            await self._gave_way()
+            return
+        except (psycopg.errors.DataError, psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
+            await self._smaller(error)
+            return
+        self._moved = time.monotonic()
+        await self._note()
+        self._adapt(time.monotonic() - began)
+        await self._vacuum()
 
     async def _prepare(self) -> None:
         await self._target.rows(
@@ -111,6 +116,17 @@ class _Filling:
             self._compiled.version,
             self._work.table,
         )
+        (at,) = await self._target.rows(
+            "SELECT last, rows, done FROM hitless.checkpoint "
+            "WHERE space = current_schema() AND version = %s AND base = %s",
+            self._compiled.version,
+            self._work.table,
+        )
+        self._last, self._rows, self._done = at["last"], at["rows"], at["done"]
+        self._first_rows = self._rows
+        settings = {"hitless.sync": "off", "lock_timeout": f"{LOCK_TRY_MS}ms", **self._compiled.pins}
+        for name, each in settings.items():
+            await self._target.rows("SELECT set_config(%s, %s, false)", name, each)
         sizes = await self._target.rows(SIZES, [self._work.table])
         self._total, self._bytes = (sizes[0]["rows"], sizes[0]["heap_bytes"]) if sizes else (0.0, 0.0)
 
@@ -118,44 +134,24 @@ class _Filling:
         factor = min(2.0, max(0.5, TARGET_S / max(took_s, 0.001)))
         self._size = max(BATCH_MIN, min(BATCH_MAX, int(self._size * factor) + 1))
 
-    async def _batch(self) -> tuple[bool, int]:
-        """Fill one batch and move the checkpoint, in the caller's transaction."""
-        target, table = self._target, self._work.table
-        await target.run("SET LOCAL hitless.sync = 'off'", f"SET LOCAL lock_timeout = {LOCK_TRY_MS}", *self._settings())
-        at = await self._checkpoint()
-        found = [] if at["done"] else await target.rows(bound_query(table, self._work.key, at["last"], self._size))
+    async def _batch(self) -> None:
+        """Fill one batch and move the checkpoint: one statement, so both are there or neither is."""
+        found = await self._target.rows(bound_query(self._work.table, self._work.key, self._last, self._size))
         if not found:
-            if not at["done"]:
-                await self._finished()
-            return True, at["rows"]
+            await self._finished()
+            return
         bound, rows = list(found[0]["bound"]), int(found[0]["rows"])
-        await target.run(self._work.batch(at["last"], bound))
-        await self._move(bound, rows)
+        await self._target.run(f"WITH _hl_moved AS ({self._move(bound, rows)}) {self._work.batch(self._last, bound)}")
+        self._last = bound
+        self._rows += rows
         self._since_vacuum += rows
-        self._first_rows = at["rows"] if self._first_rows is None else self._first_rows
-        return False, at["rows"] + rows
 
-    def _settings(self) -> tuple[str, ...]:
-        pins = self._compiled.pins.items()
-        return tuple(f"SET LOCAL {quoted(name)} = {literal(each)}" for name, each in pins if name != "search_path")
-
-    async def _checkpoint(self) -> dict[str, Any]:
-        (at,) = await self._target.rows(
-            "SELECT last, rows, done FROM hitless.checkpoint "
-            "WHERE space = current_schema() AND version = %s AND base = %s FOR UPDATE",
-            self._compiled.version,
-            self._work.table,
-        )
-        return at
-
-    async def _move(self, bound: list[str], rows: int) -> None:
-        await self._target.rows(
-            "UPDATE hitless.checkpoint SET last = %s, rows = rows + %s "
-            "WHERE space = current_schema() AND version = %s AND base = %s RETURNING 1",
-            bound,
-            rows,
-            self._compiled.version,
-            self._work.table,
+    def _move(self, bound: list[str], rows: int) -> str:
+        """Write what moves the checkpoint; another controller that has moved it already keeps its place."""
+        where = f"space = current_schema() AND version = {literal(self._compiled.version)}"
+        return (
+            f"UPDATE hitless.checkpoint SET last = {_texts(bound)}, rows = rows + {rows:d} "  # noqa: S608
+            f"WHERE {where} AND base = {literal(self._work.table)} AND last IS NOT DISTINCT FROM {_texts(self._last)}"
         )
 
     async def _finished(self) -> None:
@@ -165,6 +161,7 @@ class _Filling:
             self._compiled.version,
             self._work.table,
         )
+        self._done = True
         new = self._work.shadow.new if self._work.shadow else self._work.table
         await self._target.run(f"ANALYZE {quoted(new)}")  # queries on the new columns are planned from it
 
@@ -185,18 +182,19 @@ class _Filling:
             return
         fills = self._work.sync.ups if self._work.sync else self._work.shadow.ups if self._work.shadow else ()
         said = f"{error.sqlstate}: {error.diag.message_primary or error}"
+        found = await self._target.rows(bound_query(self._work.table, self._work.key, self._last, 1))
+        key = list(found[0]["bound"]) if found else []
+        if not fills or any(each.unmappable != "record" for each in fills):
+            raise StepFailed(
+                "unmappable",
+                f"{self._work.table} {'/'.join(key)} does not fit the new version: {said}",
+                "correct the row or `up`, or give the operation on_unmappable: record",
+            )
         async with self._target.transaction():
-            at = await self._checkpoint()
-            found = await self._target.rows(bound_query(self._work.table, self._work.key, at["last"], 1))
-            key = list(found[0]["bound"]) if found else []
-            if not fills or any(each.unmappable != "record" for each in fills):
-                raise StepFailed(
-                    "unmappable",
-                    f"{self._work.table} {'/'.join(key)} does not fit the new version: {said}",
-                    "correct the row or `up`, or give the operation on_unmappable: record",
-                )
             await self._record(key, said)
-            await self._move(key, 1)
+            await self._target.run(self._move(key, 1))
+        self._last = key
+        self._rows += 1
 
     async def _record(self, key: list[str], said: str) -> None:
         await self._target.rows(
@@ -210,21 +208,19 @@ class _Filling:
         if self._work.sync is not None:
             lost = sum(2 << (2 * number) for number in range(len(groups(self._work.sync))))
             await self._target.run(
-                "SET LOCAL hitless.sync = 'off'",
                 f"UPDATE {quoted(self._work.table)} SET {quoted(MARK)} = {lost} "  # noqa: S608
                 f"WHERE {quoted(MARK)} IS NULL AND {within(self._work.key, None, key)} "
                 f"AND NOT {within(self._work.key, None, key).replace('<=', '<')}",
             )
 
-    async def _note(self, rows: int, *, done: bool) -> None:
+    async def _note(self) -> None:
         now = time.monotonic()
-        if not done and now - self._noted < NOTE_EVERY_S:
+        if not self._done and now - self._noted < NOTE_EVERY_S:
             return
         self._noted = now
-        moved = rows - (self._first_rows or 0)
-        rate = moved / max(now - self._began, 0.001)
-        left_s = max(self._total - rows, 0.0) / rate if rate > 0 and not done else 0.0
-        remark: dict[str, object] = {"table": self._work.table, "rows": rows}
+        rate = (self._rows - self._first_rows) / max(now - self._began, 0.001)
+        left_s = max(self._total - self._rows, 0.0) / rate if rate > 0 and not self._done else 0.0
+        remark: dict[str, object] = {"table": self._work.table, "rows": self._rows}
         await self._progress({**remark, "rows_s": round(rate), "left_s": round(left_s, 1)})
 
     async def _vacuum(self) -> None:
@@ -233,6 +229,10 @@ class _Filling:
         if large and self._since_vacuum > VACUUM_SHARE * self._total:
             self._since_vacuum = 0
             await self._target.run(f"VACUUM (INDEX_CLEANUP auto, TRUNCATE off) {quoted(self._work.table)}")
+
+
+def _texts(key: Bound) -> str:
+    return "NULL" if key is None else f"ARRAY[{', '.join(literal(each) for each in key)}]::text[]"
 
 
 async def build_index(target: Target, build: Build) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -201,6 +202,12 @@ class Target:
         for row in await self.rows(GRANTS):
             found.setdefault(row["base"], []).append((row["role"], tuple(row["rights"])))
         return {base: tuple(each) for base, each in found.items()}
+
+    async def reset(self, *settings: str) -> None:
+        """Give settings of our session their usual values; a connection that is lost needs none."""
+        if not self._connection.broken and self._connection.info.transaction_status is not TransactionStatus.INERROR:
+            for setting in settings:
+                await self.run(f"RESET {setting}")
 
     async def catalogue(self) -> Catalogue:
         """Read the base tables."""
