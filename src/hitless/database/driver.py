@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from hitless.database import expanding, filling, phases, verifying
+from hitless.database import expanding, filling, phases, shape, verifying
 from hitless.database.compiled import Compiled
 from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted
 from hitless.database.postgres import Guard, Session, Target, nobody_else
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
+from hitless.database.throttling import P99, Throttler
 from hitless.database.unmappable import Unmappable
 from hitless.database.unmappable import unmappable as listed
 from hitless.database.views import create_schema, create_views
@@ -40,12 +41,14 @@ class DatabaseDriver:
         throttle: filling.Throttle = unthrottled,
         accepted: Accepted = nothing_accepted,
         guard: Guard = nobody_else,
+        p99: P99 | None = None,
     ) -> None:
         """`guard` raises Abandon once a newer controller is there: in each change of the schema, before each batch."""
         self._url_of = url_of
         self._throttle = throttle
         self._accepted = accepted
         self._guard = guard
+        self._p99 = p99
 
     async def done(self, step: Step, moment: Moment) -> bool:
         """Tell from the database itself whether the effect of the step is in force."""
@@ -80,7 +83,13 @@ class DatabaseDriver:
                     await phases.withdraw(target, step.version, max(step.accept_loss, await self._accepted(moment.run)))
                 case Backfill():
                     compiled = await _change(target, step.version)
-                    await filling.fill(target, compiled, self._before_batch, moment.note)
+                    throttler = Throttler(target, moment.note, self._p99)
+
+                    async def let_through() -> None:
+                        await self._before_batch()
+                        await throttler()
+
+                    await filling.fill(target, compiled, let_through, moment.note)
                 case Verify():
                     await verifying.verify(target, await _change(target, step.version), moment.note)
                 case Switch():
@@ -89,6 +98,7 @@ class DatabaseDriver:
                     compiled = await _change(target, step.version, "verified")
                     await verifying.verify(target, compiled, moment.note)
                     await phases.contract(target, compiled)
+                    await shape.remember(target, step.version)
 
     async def _before_batch(self) -> None:
         self._guard()
@@ -131,6 +141,7 @@ async def baseline(url: str, version: str) -> None:
             )
 
         await target.politely((), work)
+        await shape.remember(target, version)
 
 
 async def current_version(url: str) -> str | None:
@@ -168,7 +179,7 @@ async def drift(url: str) -> list[str]:
     async with Target.open(url) as target:
         base = await target.catalogue()
         views = await target.views(version)
-    return sorted(drifted(version, base, views))
+        return sorted([*drifted(version, base, views), *await shape.changed(target, version, base)])
 
 
 async def history(url: str) -> list[Migration]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -37,12 +37,17 @@ class _Work:
     key: tuple[str, ...]
     sync: Sync | None = None
     shadow: Shadow | None = None
+    touches: bool = False  # the triggers fill what is written
 
     def batch(self, last: Bound, bound: Bound) -> str:
         """Write the statement that fills a range."""
         if self.shadow is not None:
             return mirror.copy(self.shadow, last, bound)
         assert self.sync is not None
+        if self.touches:
+            mark, key = quoted(MARK), quoted(self.key[0])
+            where = f"{mark} IS NULL AND {within(self.key, last, bound)}"
+            return f"UPDATE {quoted(self.table)} SET {key} = {key} WHERE {where}"  # noqa: S608
         return f"{backfill(self.sync)} AND {within(self.key, last, bound)}"
 
 
@@ -77,6 +82,7 @@ class _Filling:
         self._done = False
         self._began = self._noted = self._moved = time.monotonic()
         self._first_rows = 0
+        self._quiet: tuple[str, ...] = ()
 
     async def run(self) -> None:
         """Fill until the end is reached."""
@@ -92,7 +98,7 @@ class _Filling:
                 await self._throttle()
                 await self._try()
         finally:
-            await self._target.reset("hitless.sync", "lock_timeout")
+            await self._target.reset("hitless.sync", "lock_timeout", *self._quiet)
 
     async def _try(self) -> None:
         """Fill the next batch, or find out what stands in its way."""
@@ -125,10 +131,24 @@ class _Filling:
         self._last, self._rows, self._done = at["last"], at["rows"], at["done"]
         self._first_rows = self._rows
         settings = {"hitless.sync": "off", "lock_timeout": f"{LOCK_TRY_MS}ms", **self._compiled.pins}
+        if self._work.sync is not None:
+            await self._silence(settings)
         for name, each in settings.items():
             await self._target.rows("SELECT set_config(%s, %s, false)", name, each)
         sizes = await self._target.rows(SIZES, [self._work.table])
         self._total, self._bytes = (sizes[0]["rows"], sizes[0]["heap_bytes"]) if sizes else (0.0, 0.0)
+
+    async def _silence(self, settings: dict[str, str]) -> None:
+        """Filling is no write of the user's: triggers rest, where we may say so; where not, theirs fire and ours follow."""
+        self._quiet = ("session_replication_role",) if await self._target.may_set("session_replication_role") else ()
+        if self._quiet:
+            settings["session_replication_role"] = "replica"
+        elif self._work.sync is not None and self._work.sync.own_triggers:
+            settings["hitless.sync"] = "on"
+            self._work = replace(self._work, touches=True)
+            await self._progress(
+                {"table": self._work.table, "fires": "triggers of this table fire for rows that are filled"}
+            )
 
     def _adapt(self, took_s: float) -> None:
         factor = min(2.0, max(0.5, TARGET_S / max(took_s, 0.001)))
@@ -169,7 +189,7 @@ class _Filling:
         """Somebody holds a row of this batch: take a smaller one, and name who it is if that does not end."""
         self._size = max(BATCH_MIN, self._size // 2)
         if time.monotonic() - self._moved > STILL_S:
-            held = await self._target.rows(BLOCKERS, 1.0, [self._work.table])
+            held = await self._target.rows(BLOCKERS, 0.2, [self._work.table])
             who = f"session {held[0]['pid']} since {held[0]['age_s']:.0f} s: {held[0]['query']}" if held else "somebody"
             raise StepFailed(
                 "blocked", f"no batch of {self._work.table} in {STILL_S:g} s: {who} holds rows", "end that transaction"

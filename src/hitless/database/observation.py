@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hitless.database.catalogue import Catalogue
 from hitless.database.names import quoted
 from hitless.database.postgres import Target
+from hitless.database.shape import changed
 
 OPEN = ("expanded", "backfilled", "verified")
 
@@ -69,7 +70,8 @@ async def look(url: str) -> DatabaseNow:
         sizes = await target.rows(SIZES)
         drift: tuple[str, ...] = ()
         if current is not None and opened is None:
-            drift = tuple(drifted(current, await target.catalogue(), await target.views(current)))
+            base = await target.catalogue()
+            drift = (*drifted(current, base, await target.views(current)), *await changed(target, current, base))
     return DatabaseNow(
         major=server["major"],
         server=server["version"],

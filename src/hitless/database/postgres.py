@@ -203,6 +203,17 @@ class Target:
             found.setdefault(row["base"], []).append((row["role"], tuple(row["rights"])))
         return {base: tuple(each) for base, each in found.items()}
 
+    async def may_set(self, setting: str) -> bool:
+        """Tell whether our role may change a setting that is kept for superusers."""
+        ask = "current_setting('is_superuser')::bool"
+        if self._connection.info.server_version >= 150_000:
+            ask += f" OR has_parameter_privilege('{setting}', 'SET')"
+        return bool((await self.rows(f"SELECT {ask} AS may"))[0]["may"])
+
+    def hashed(self, password: str, role: str) -> str:
+        """Hash a password as the server keeps it, so that no statement and no log holds it as it is."""
+        return self._connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+
     async def reset(self, *settings: str) -> None:
         """Give settings of our session their usual values; a connection that is lost needs none."""
         if not self._connection.broken and self._connection.info.transaction_status is not TransactionStatus.INERROR:

@@ -1,0 +1,107 @@
+"""When the next batch of a backfill may run: never at the cost of who uses the database. Decisions are pure.
+
+Looked at: the application's own p99, the lag of replicas, WAL written a second, transactions that are open for long
+(while one is, replaced rows cannot be cleaned up and the table only grows).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from hitless.database.postgres import Target
+from hitless.database.queries import PRESSURE
+
+LOOK_EVERY_S = 1.0
+PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
+WAITED_MAX_S = 3600.0  # in all; then the backfill goes on at its slowest pace, and says so
+P99_FLOOR_S = 0.02  # below it nobody feels a doubling
+
+P99 = Callable[[], float | None]  # seconds, of the application's requests just now; None: nothing is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where a backfill gives way."""
+
+    p99_factor: float = 2.0  # of what it was when the backfill began
+    lag_s: float = 5.0  # of the slowest replica
+    wal_bytes_s: float | None = None
+    oldest_s: float = 900.0  # of a transaction of somebody else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What was found at one moment."""
+
+    p99_s: float | None = None
+    usual_p99_s: float | None = None
+    lag_s: float = 0.0
+    wal_bytes_s: float = 0.0
+    oldest_s: float = 0.0
+
+
+def reason(found: Readings, limits: Limits) -> str | None:
+    """Say why the next batch should wait; None: it may run."""
+    if found.p99_s is not None and found.usual_p99_s is not None:
+        most = max(found.usual_p99_s, P99_FLOOR_S) * limits.p99_factor
+        if found.p99_s > most:
+            return f"p99 of the application is {found.p99_s * 1000:.0f} ms, more than {most * 1000:.0f} ms"
+    if found.lag_s > limits.lag_s:
+        return f"a replica is {found.lag_s:.1f} s behind, more than {limits.lag_s:g} s"
+    if limits.wal_bytes_s is not None and found.wal_bytes_s > limits.wal_bytes_s:
+        return f"{found.wal_bytes_s / 1e6:.1f} MB of WAL a second, more than {limits.wal_bytes_s / 1e6:g}"
+    if found.oldest_s > limits.oldest_s:
+        return f"a transaction has been open for {found.oldest_s:.0f} s, longer than {limits.oldest_s:g} s"
+    return None
+
+
+def next_pause_s(last_s: float, *, waits: bool) -> float:
+    """Return how long to pause before looking again: longer while it does not help, less once it does."""
+    return min(PAUSE_MAX_S, max(PAUSE_MIN_S, last_s * 2)) if waits else last_s / 2
+
+
+class Throttler:
+    """Lets batches through; looks at the database about once a second."""
+
+    def __init__(
+        self,
+        target: Target,
+        note: Callable[[dict[str, object]], Awaitable[None]],
+        p99: P99 | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._target, self._note, self._p99, self._limits = target, note, p99, limits or Limits()
+        self._usual = p99() if p99 is not None else None
+        self._looked_at = self._wal = self._waited_s = self._pause_s = 0.0
+        self._found = Readings()
+        self._said = ""
+
+    async def __call__(self) -> None:
+        """Return when the next batch may run."""
+        while True:
+            await self._look()
+            why = reason(self._found, self._limits)
+            self._pause_s = next_pause_s(self._pause_s, waits=why is not None)
+            if why is None:
+                return
+            if why.split(" ")[0] != self._said.split(" ")[0]:
+                await self._note({"waits": why})
+            self._said = why
+            await asyncio.sleep(self._pause_s)
+            self._waited_s += self._pause_s
+            if self._waited_s > WAITED_MAX_S:
+                return
+
+    async def _look(self) -> None:
+        now = time.monotonic()
+        p99_s = self._p99() if self._p99 is not None else None
+        if self._usual is None:
+            self._usual = p99_s
+        lag_s, rate, oldest_s = self._found.lag_s, self._found.wal_bytes_s, self._found.oldest_s
+        if now - self._looked_at >= LOOK_EVERY_S:
+            (row,) = await self._target.rows(PRESSURE)
+            rate = (row["wal_bytes"] - self._wal) / (now - self._looked_at) if self._wal else 0.0
+            lag_s, oldest_s = row["lag_s"], row["oldest_s"]
+            self._looked_at, self._wal = now, row["wal_bytes"]
+        self._found = Readings(p99_s=p99_s, usual_p99_s=self._usual, lag_s=lag_s, wal_bytes_s=rate, oldest_s=oldest_s)
