@@ -139,16 +139,15 @@ class _Filling:
         self._total, self._bytes = (sizes[0]["rows"], sizes[0]["heap_bytes"]) if sizes else (0.0, 0.0)
 
     async def _silence(self, settings: dict[str, str]) -> None:
-        """Filling is no write of the user's: triggers rest, where we may say so; where not, theirs fire and ours follow."""
+        """Filling is no write of the user's: triggers rest where we may say so; else theirs fire, and ours follow."""
         self._quiet = ("session_replication_role",) if await self._target.may_set("session_replication_role") else ()
         if self._quiet:
             settings["session_replication_role"] = "replica"
         elif self._work.sync is not None and self._work.sync.own_triggers:
             settings["hitless.sync"] = "on"
             self._work = replace(self._work, touches=True)
-            await self._progress(
-                {"table": self._work.table, "fires": "triggers of this table fire for rows that are filled"}
-            )
+            fires = "triggers of this table fire for rows that are filled: its owner may not silence them"
+            await self._progress({"table": self._work.table, "fires": fires})
 
     def _adapt(self, took_s: float) -> None:
         factor = min(2.0, max(0.5, TARGET_S / max(took_s, 0.001)))

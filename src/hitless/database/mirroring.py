@@ -27,13 +27,12 @@ WITHIN = "hitless.within"  # the table whose other side is being written: its ow
 
 def install(shadow: Shadow, version: str, schema: str, pins: Mapping[str, str]) -> tuple[str, ...]:
     """Write the statements that put the triggers in place; `schema` is that of the new version's views."""
-    guarded = {**pins, WITHIN: shadow.old}
     bodies = {
         "mark": (_marking(shadow), pins),
-        "up": (_following(shadow, version, upward=True), guarded),
-        "down": (_following(shadow, version, upward=False), guarded),
-        "up_truncate": (_emptied(shadow.new), guarded),
-        "down_truncate": (_emptied(shadow.old), guarded),
+        "up": (_following(shadow, version, upward=True), pins),
+        "down": (_following(shadow, version, upward=False), pins),
+        "up_truncate": (_emptied(shadow, shadow.new), pins),
+        "down_truncate": (_emptied(shadow, shadow.old), pins),
     }
     names = {which: function_name(schema, shadow.old, which) for which in bodies}
     statements = [
@@ -63,8 +62,17 @@ def remove(shadow: Shadow, schema: str) -> tuple[str, ...]:
     return (*gone, *(f"DROP FUNCTION IF EXISTS {function_name(schema, shadow.old, each)}()" for each in which))
 
 
-def _emptied(table: str) -> str:
-    return f"BEGIN TRUNCATE {quoted(table)}; RETURN NULL; END"
+_BEFORE = f"DECLARE _hitless_before text := coalesce(current_setting('{WITHIN}', true), '');"
+# a failure takes the setting back by itself; SET at the function would need a superuser
+_LEAVE = f"PERFORM set_config('{WITHIN}', _hitless_before, true); RETURN NULL;"
+
+
+def _enter(shadow: Shadow) -> str:
+    return f"PERFORM set_config('{WITHIN}', {literal(shadow.old)}, true);"
+
+
+def _emptied(shadow: Shadow, table: str) -> str:
+    return "\n".join([_BEFORE, "BEGIN", _enter(shadow), f"TRUNCATE {quoted(table)};", _LEAVE, "END"])
 
 
 def _changed(columns: tuple[str, ...]) -> str:
@@ -157,11 +165,13 @@ def _body(
     return "\n".join(
         [
             "#variable_conflict use_column",
+            _BEFORE,
             "BEGIN",
+            _enter(shadow),
             "IF TG_OP <> 'INSERT' THEN",
             forgotten,
             "END IF;",
-            f"IF TG_OP = 'DELETE' THEN {gone} RETURN NULL; END IF;",
+            f"IF TG_OP = 'DELETE' THEN {gone} {_LEAVE} END IF;",
             "BEGIN",
             *lines,
             _CAUGHT,
@@ -169,7 +179,7 @@ def _body(
             "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
             listing,
             "END;",
-            "RETURN NULL;",
+            _LEAVE,
             "END",
         ]
     )
@@ -201,7 +211,7 @@ def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
             f"{_into(target, columns_of(fills))} {query} ON CONFLICT ({columns}) DO UPDATE SET {sets};",
         ]
     changed = _changed(tuple(sorted({each for group in groups(shadow) for each in concerning(group, old=upward)})))
-    lines = [f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN RETURN NULL; END IF; END IF;", *lines]
+    lines = [f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN {_LEAVE} END IF; END IF;", *lines]
     return _body(
         shadow, version, fills, lines, f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine};", source, upward=upward
     )
