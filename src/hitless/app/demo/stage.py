@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hitless.testing.shop import shop_profile
 COMMAND_S = 90.0  # no command of the demo takes longer
 RATE = 300.0  # requests per second
 USERS = 2000
+OUTSTANDING = 2000  # requests at once: a slow machine queues, and the client waits its 10 s before it calls that failed
 BACK_S = 30.0  # for a process that was killed
 
 Fact = dict[str, Any]
@@ -78,7 +80,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         url = f"http://{load_system(self.file).gateway.listen}"
-        self.load = Load(shop_profile(url, rate=self.rate, users=USERS, seconds=3600.0))
+        _allow_files(OUTSTANDING * 2)
+        profile = shop_profile(url, rate=self.rate, users=USERS, seconds=3600.0, outstanding=OUTSTANDING)
+        self.load = Load(profile)
 
     @property
     def state(self) -> Path:
@@ -199,6 +203,14 @@ class Stage:
             self.tell(
                 f"  {counts.met_broken} of them met the broken version by design, which failed {counts.failed_there}"
             )
+
+
+def _allow_files(wanted: int) -> None:
+    """Have room for that many connections; many machines give a process 1,024 unless it asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _objects(command: subprocess.Popen[str]) -> Iterator[Fact]:
