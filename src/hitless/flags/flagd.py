@@ -148,7 +148,12 @@ class Flagd:
     def __init__(self, served: Served, token: str) -> None:
         self._served = served
         self._token = token
-        options = [("grpc.max_receive_message_length", LARGEST_REQUEST), ("grpc.so_reuseport", 0)]
+        options = [
+            ("grpc.max_receive_message_length", LARGEST_REQUEST),
+            ("grpc.so_reuseport", 0),
+            # The Python provider pings without a pause; who is cut off for that is blind for 5 s, once a minute.
+            ("grpc.http2.max_ping_strikes", 0),
+        ]
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=REQUESTS_AT_ONCE)
         for name, unary, streams in (
             ("flagd.evaluation.v1.Service", self._resolvers("flagd.evaluation.v1"), {"EventStream": self._events}),

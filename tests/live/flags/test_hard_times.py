@@ -4,8 +4,10 @@ import asyncio
 import http.client
 import json
 import socket
+import time
 from typing import Any
 
+import grpc
 import pytest
 
 pytestmark = pytest.mark.live
@@ -91,3 +93,15 @@ def test_weights_over_the_limit_and_a_missing_key_give_the_default(server: Any) 
     server.until(lambda: server.value(targetingKey="u") is True)
     assert server.post("/ofrep/v1/evaluate/flags/f", {})[2]["reason"] == "DEFAULT"
     assert server.post("/ofrep/v1/evaluate/flags/heavy", {"context": {"targetingKey": "u"}})[2]["reason"] == "DEFAULT"
+
+
+def test_a_client_that_pings_all_the_time_keeps_its_stream(server: Any) -> None:
+    """The official Python provider asks for keep-alive after 0 ms; a server that minds cuts it off every minute."""
+    options = [("grpc.keepalive_time_ms", 1), ("grpc.http2.max_pings_without_data", 0)]
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}", options=options) as channel:
+        stream = channel.unary_stream("/flagd.sync.v1.FlagSyncService/SyncFlags")(b"")
+        assert b"defaultVariant" in next(stream)
+        time.sleep(3)  # many pings
+        server.write({"f": FLAG | {"metadata": {"note": "changed"}}})
+        assert b"changed" in next(stream)
+        stream.cancel()
