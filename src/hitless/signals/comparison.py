@@ -97,17 +97,19 @@ class Comparison:
 def harm_in_words(decision: Decision, step: Watch) -> str:
     """Say what the new version does, and where, with the numbers."""
     users, ratio = decision.users, decision.ratio
+    new = f"{step.service} {step.canary_version}" if step.canary_version else f"the new version of {step.service}"
+    old = step.baseline_version or "the old one"
     if decision.guard == "latency":
         return (
-            f"the new version of {step.service} is slower than {step.latency_worse:g} times the old one at "
-            f"{step.latency_at}, by {users.canary} requests against {users.baseline}"
+            f"{new} is slower than {step.latency_worse:g} times {old} at {step.latency_at}, "
+            f"by {users.canary} requests against {users.baseline}"
         )
     measured = decision.guard in {each.name for each in step.metrics}
     who = f"by {decision.guard}, requests" if measured else "users"
     where = f" at {decision.guard.removeprefix(AT)}" if decision.guard.startswith(AT) else ""
     times = f"{ratio.value:.3g} times as often" if ratio and math.isfinite(ratio.value) else "where others do not"
     return (
-        f"{who} of the new version of {step.service} fail{where} {times}: {users.canary_bad} of {users.canary} "
+        f"{who} of {new} fail{where} {times}: {users.canary_bad} of {users.canary} "
         f"against {users.baseline_bad} of {users.baseline}"
     )
 

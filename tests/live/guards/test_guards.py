@@ -19,7 +19,7 @@ from hitless.app.demo.shop import copy_shop
 from hitless.testing.load import Load
 from hitless.testing.shop import shop_profile
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 HITLESS = Path(sys.executable).parent / "hitless"
 RATE = 250.0
 HURTING_WEB = '''
@@ -59,12 +59,15 @@ class Shop:
     def __init__(self, folder: Path) -> None:
         self.file = copy_shop(folder / "shop")
         system: dict[str, Any] = yaml.safe_load(self.file.read_text())
+        for service in system["services"].values():
+            service["ready_timeout"] = "60s"  # a busy machine starts slowly; that is not what is tested
+        self.file.write_text(yaml.safe_dump(system, sort_keys=False))
         self.folder, self.state = self.file.parent, self.file.parent / ".hitless"
         self.url = f"http://{system['gateway']['listen']}"
 
     def hitless(self, *words: str, exit_code: int = 0) -> str:
         said = subprocess.run(
-            [HITLESS, "-f", self.file, *words], check=False, capture_output=True, text=True, timeout=120
+            [HITLESS, "-f", self.file, *words], check=False, capture_output=True, text=True, timeout=240
         )
         assert said.returncode == exit_code, said.stdout + said.stderr
         return said.stdout
@@ -73,6 +76,15 @@ class Shop:
         path = self.folder / "changes" / f"{name}.yaml"
         path.write_text(f"change: {name}\n{text}\n")
         return str(path)
+
+    def planned(self, change: str) -> dict[str, Any]:
+        """Plan, again while a busy machine does not yet know today's traffic."""
+        for _ in range(10):
+            plan: dict[str, Any] = json.loads(self.hitless("--json", "plan", change))
+            if plan["guards"]["steps"][0]["see"]:
+                break
+            time.sleep(1)
+        return plan
 
     def show(self, run: str) -> dict[str, Any]:
         shown: dict[str, Any] = json.loads(self.hitless("--json", "show", run))
@@ -110,10 +122,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def test_the_version_that_fails_two_percent_is_taken_back_after_a_few_hundred_requests(shop: Shop) -> None:
     change = str(shop.folder / "changes" / "two-percent.yaml")
-    plan = json.loads(shop.hitless("--json", "plan", change))
-    first = plan["guards"]["steps"][0]
+    first = shop.planned(change)["guards"]["steps"][0]
     assert (first["service"], first["share"], set(first["see"])) == ("orders", 0.05, {"x2", "x5"})
-    assert "sees x2 after about" in shop.hitless("plan", change)
+    assert any("sees x2 after about" in remark for remark in shop.planned(change)["remarks"])
     out = shop.hitless(
         "--json",
         "apply",
@@ -134,13 +145,13 @@ def test_a_new_version_that_makes_another_service_fail_goes_back_and_the_verdict
     out = shop.hitless("--json", "apply", change, exit_code=5)
     verdict = shop.show(json.loads(out.splitlines()[0])["run"])["verdicts"][-1]
     assert (verdict["verdict"], verdict["guard"]) == ("worse", "errors at orders")
-    assert "users of the new version of web fail at orders" in verdict["reason"]
+    assert "users of web 2.1 fail at orders" in verdict["reason"]
 
 
 def test_a_healthy_version_goes_on_with_its_test_though_the_controller_is_killed(shop: Shop) -> None:
     change = shop.change("healthy", "services: { orders: { to: '1.1', steps: [20%, 100%], bake: 5s } }")
     run = json.loads(shop.hitless("--json", "apply", "--detach", change).splitlines()[0])["run"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "watch" not in [
         step["describe"].split()[0] for step in shop.show(run)["steps"] if step["state"] == "running"
     ]:
@@ -148,7 +159,7 @@ def test_a_healthy_version_goes_on_with_its_test_though_the_controller_is_killed
         time.sleep(0.2)
     time.sleep(3)
     shop.kill_controller()
-    shop.hitless("watch", run, "--timeout", "60s")
+    shop.hitless("watch", run, "--timeout", "120s")
     verdicts = shop.show(run)["verdicts"]
     assert [verdict["verdict"] for verdict in verdicts][-1] == "no baseline"
     assert verdicts[0]["seconds"]["seen"] >= 5

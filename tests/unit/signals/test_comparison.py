@@ -77,7 +77,7 @@ def test_a_version_that_is_twice_as_slow_goes_back() -> None:
     slow = [second(BEGIN + n, arm(9, ms_bucket=33), arm(171)) for n in range(1, 600)]
     assert fired_at(watching, slow) is not None
     assert watching.numbers()["guard"] == "latency"
-    assert "slower than 1.25 times the old one at p99" in str(watching.reason)
+    assert "the new version of orders is slower than 1.25 times the old one at p99" in str(watching.reason)
 
 
 def test_what_is_tolerated_does_not_take_a_version_back() -> None:

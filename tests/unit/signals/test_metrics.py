@@ -213,7 +213,7 @@ def test_a_version_that_others_see_fail_goes_back_and_the_verdict_names_the_coun
     watching, _ = measured(Shop(fail_share=0.2), 300)
     assert isinstance(watching.decide(EPOCH + 310), GoBack)
     assert watching.numbers()["guard"] == "checkout"
-    assert "by checkout, requests of the new version of orders fail" in watching.numbers()["reason"]
+    assert "by checkout, requests of orders 1.2 fail" in watching.numbers()["reason"]
 
 
 def test_a_healthy_version_does_not() -> None:
