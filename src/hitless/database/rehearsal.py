@@ -6,6 +6,7 @@ All of it happens in one transaction that is rolled back, so the copy stays as i
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from psycopg import Rollback
 from psycopg.errors import Diagnostic
@@ -25,6 +26,7 @@ from hitless.kit.errors import HitlessError
 
 _INDEX = re.compile(r"^\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^\s*(VACUUM|ANALYZE|CHECKPOINT)\b", re.IGNORECASE)  # changes no shape
+_VIEWS = re.compile(r"^\s*(CREATE|ALTER)\s+VIEW\b|^\s*GRANT\b", re.IGNORECASE)
 _NOTICE = re.compile(
     r"^(?P<what>rewriting table|verifying table|building index|validating foreign key constraint) \"(?P<name>[^\"]+)\""
     r"(?: on table \"(?P<table>[^\"]+)\")?"
@@ -66,11 +68,14 @@ class RehearsalTarget(Target):
     async def run(self, *statements: str) -> int:
         """Run statements inside one transaction, also those that would not be in one; notes what they do."""
         changed = 0
-        for statement in statements:
-            if _OUTSIDE.match(statement):
-                continue
-            self._statement = statement
-            changed = await super().run(_INDEX.sub(lambda found: found[0].rsplit(None, 1)[0], statement))
+        wanted = (_INDEX.sub(lambda found: found[0].rsplit(None, 1)[0], each) for each in statements)
+        for views, some in groupby(wanted, lambda each: _VIEWS.match(each) is not None):
+            group = tuple(some)
+            together = ("; ".join(group),) if views else group  # a thousand views are one round trip
+            for statement in together:
+                if not _OUTSIDE.match(statement):
+                    self._statement = statement
+                    changed = await super().run(statement)
         return changed
 
     async def locked(self, table_of: Mapping[str, Size]) -> None:
