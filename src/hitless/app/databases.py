@@ -1,18 +1,22 @@
 """The databases of one system: where they are, what is in them, and what the first `up` brings into them."""
 
 import os
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from hitless.app.migrations import MigrationFolder
 from hitless.database.driver import DatabaseDriver, baseline
 from hitless.database.migration import Migration
 from hitless.database.observation import DatabaseNow, look
+from hitless.database.pooler import drop_role, make_role, pooled_url
 from hitless.database.running_queries import count_statements
 from hitless.database.steps import schema_steps
 from hitless.database.urls import version_parameters, version_url
 from hitless.kit.errors import HitlessError, InvalidInput
+from hitless.kit.files import write_atomic
 from hitless.plan.ports import Clock, Moment
 from hitless.plan.system import Database, System, near
 from hitless.runtime.postgres import EmbeddedPostgres
@@ -46,12 +50,39 @@ class Databases:
 
     def url_for_services(self, name: str, schema: str | None) -> str:
         """Return what services find as DATABASE_URL: a URL, or a reference to one that is resolved at each start."""
+        if schema is not None and self.system.databases[name].pooler:
+            return f"file:{self._login(name, schema)}"
         reference = self.system.databases[name].url
         if reference is None or "://" in reference:
             url = reference or EmbeddedPostgres(self.state).url(name)
             return url if schema is None else version_url(url, schema)
         whole = _absolute(reference, self.folder)
-        return whole if schema is None else f"{whole}&{version_parameters(schema)}"
+        return whole if schema is None else f"{whole}&{version_parameters(version_url(self.url(name), schema))}"
+
+    def _login(self, name: str, schema: str) -> Path:
+        """Return the file that holds the URL of a version's login role, for connections through a pooler."""
+        return self.state / "run" / f"login-{name}-{quote(schema, safe='')}"
+
+    async def log_in(self, name: str, schema: str) -> None:
+        """Make the login role of a schema version where connections go through a pooler; nothing elsewhere.
+
+        Raises Refused `no-createrole`.
+        """
+        file = self._login(name, schema)
+        if self.system.databases[name].pooler and not file.exists():
+            password, url = secrets.token_urlsafe(32), self.url(name)
+            write_atomic(file, pooled_url(url, await make_role(url, schema, password), password))
+
+    async def log_out(self, name: str, schema: str) -> None:
+        """Take the login role of a schema version away."""
+        file = self._login(name, schema)
+        if file.exists():
+            await drop_role(self.url(name), schema)
+            file.unlink()
+
+    def logged_in(self, name: str, schema: str) -> bool:
+        """Tell whether services can be given a schema version."""
+        return not self.system.databases[name].pooler or self._login(name, schema).exists()
 
     def migrations(self, name: str) -> tuple[Migration, ...]:
         """Return all migrations in the folder of a database. Raises InvalidInput."""
@@ -78,6 +109,8 @@ class Databases:
         for name, section in self.system.databases.items():
             if section.migrations is not None:
                 await self._bring_up(name, section, clock)
+                if (version := (await look(self.url(name))).current) is not None:
+                    await self.log_in(name, version)
                 if self.embedded(name):
                     await count_statements(EmbeddedPostgres(self.state).url("postgres"))
 

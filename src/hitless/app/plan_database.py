@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from hitless.app.facts import ServiceNow
 from hitless.app.proposal import Proposal, joined
 from hitless.app.schema_choice import SchemaChoice
-from hitless.database.findings import Finding, Rehearsed
+from hitless.database.findings import SMALL_ROWS, Finding, Rehearsed
+from hitless.database.forecast import forecast
 from hitless.database.migration import Migration
 from hitless.database.observation import DatabaseNow
 from hitless.database.steps import Contract, SchemaSteps, schema_steps
@@ -142,6 +143,7 @@ class DatabasePart:
         yield f"{name}: {_when(wanted.contract, destroys=bool(_destroys(rehearsed)))}"
         if rehearsed.destroys:
             yield f"{name}: contract takes away for good: {', '.join(rehearsed.destroys)}"
+        yield from _forecasts(selection)
         if waiting := list(self._waiting(selection)):
             yield (
                 f"{name}: contract waits until these have moved: {', '.join(waiting)} "
@@ -168,6 +170,22 @@ class DatabasePart:
                 schema, version = self.schemas.of(section, wanted, launch), wanted.to or version
             if schema != selection.version:
                 yield f"{name} {version} on {schema or 'the tables themselves'}"
+
+
+def _forecasts(selection: Selection) -> Iterator[str]:
+    """Say what filling each table will cost; small tables are not worth a line."""
+    sizes = {name: (size.rows, size.bytes) for name, size in selection.now.sizes.items()}
+    for each in forecast(selection.chosen, sizes):
+        if each.rows > SMALL_ROWS:
+            yield (
+                f"{selection.name}: {each.table} is filled {each.method} ({each.why}): {each.rows:,} rows, about "
+                f"{format_duration(each.seconds)} unthrottled, {_mib(each.wal_bytes)} of WAL, {_mib(each.bloat_bytes)} "
+                f"of bloat, {_mib(each.disk_bytes)} of disk while it runs"
+            )
+
+
+def _mib(count: int) -> str:
+    return f"{max(count, 0) / (1 << 20):,.0f} MiB"
 
 
 def _destroys(rehearsed: Rehearsed) -> tuple[str, ...]:

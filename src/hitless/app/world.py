@@ -8,6 +8,7 @@ from typing import Any, Self
 from hitless.app.databases import Databases
 from hitless.app.flag_server import publisher
 from hitless.app.flag_users import TickUsers
+from hitless.app.logins import WithLogins
 from hitless.app.throttle import UsersFirst
 from hitless.database.driver import Accepted, DatabaseDriver, nothing_accepted
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
@@ -148,7 +149,7 @@ class World:
             "runtime": self.runtime,
             "traffic": self.traffic,
             "signals": self.signals,
-            "database": self.database,
+            "database": WithLogins(self.database, self.databases),
             "flags": self.flags,
         }
 

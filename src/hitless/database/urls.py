@@ -9,13 +9,10 @@ from hitless.database.names import PUBLIC, application_of, quoted, schema_of
 _GIVEN = re.compile(r"(?:-c\s*|--)search_path=(?P<path>(?:\\.|[^\s\\])+)")
 
 
-def version_parameters(version: str) -> str:
-    """Return what chooses a schema version, as parameters of a libpq URL that is not known here.
-
-    Options that the URL has already must be put before these.
-    """
-    pairs = {"options": f"-csearch_path={_path(version)}", "application_name": application_of(version)}
-    return "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs.items())
+def version_parameters(url: str) -> str:
+    """Return what chooses a schema version in such a URL, as parameters for a URL that is only referred to."""
+    pairs = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    return "&".join(f"{name}={quote(pairs[name], safe='')}" for name in ("options", "application_name"))
 
 
 def version_url(url: str, version: str) -> str:

@@ -6,11 +6,15 @@ import psycopg
 import pytest
 
 from hitless.app.databases import BASELINE, Databases
-from hitless.database.driver import current_version, drift
+from hitless.app.logins import WithLogins
+from hitless.database.driver import DatabaseDriver, current_version, drift
 from hitless.database.observation import look
+from hitless.database.steps import schema_steps
 from hitless.kit.clock import SystemClock
 from hitless.kit.errors import Exit, HitlessError, InvalidInput
+from hitless.plan.ports import Moment
 from hitless.plan.system import read_system
+from hitless.runtime.shim.references import resolve
 
 pytestmark = pytest.mark.live
 
@@ -18,15 +22,23 @@ PEOPLE = "operations:\n  - create_table: {name: people, columns: [{name: id, typ
 NAME = "operations:\n  - add_column: {table: people, column: {name: name, type: text, nullable: true}}\n"
 
 
-def databases(folder: Path, url: str, *, version: str | None = "0002_name") -> Databases:
+async def note(remark: dict[str, object]) -> None:
+    assert remark
+
+
+MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
+
+
+def databases(folder: Path, url: str, *, version: str | None = "0002_name", pooler: bool = False) -> Databases:
     for name, text in (("0001_people", PEOPLE), ("0002_name", NAME)):
         (folder / "migrations").mkdir(exist_ok=True)
         (folder / "migrations" / f"{name}.yaml").write_text(text)
     (folder / "state" / "run").mkdir(parents=True, exist_ok=True)
     (folder / "url").write_text(url)
     which = f", version: {version}" if version else ""
+    pooled = ", pooler: true" if pooler else ""
     system = read_system(
-        f"system: s\ndatabases: {{ main: {{ url: 'file:url', migrations: migrations/{which} }} }}\n"
+        f"system: s\ndatabases: {{ main: {{ url: 'file:url', migrations: migrations/{which}{pooled} }} }}\n"
         "services: { a: { run: [a], version: '1', database: main } }",
         file="hitless.yaml",
     )
@@ -86,3 +98,29 @@ async def test_a_database_that_is_down_is_said_to_be_down(tmp_path: Path) -> Non
 async def test_a_database_that_takes_no_writes_is_seen_before_anything_is_planned(database_url: str) -> None:
     assert not (await look(database_url)).read_only
     assert (await look(f"{database_url}&options=-cdefault_transaction_read_only%3Don")).read_only
+
+
+async def test_behind_a_pooler_each_schema_version_has_a_login_role_of_its_own(
+    database_url: str, tmp_path: Path
+) -> None:
+    here = databases(tmp_path, database_url, version="0001_people", pooler=True)
+    await here.bring_up(SystemClock())
+    driver = WithLogins(DatabaseDriver(here.url), here)
+    expand = schema_steps("main", (here.migrations("main")[1],)).before[0]
+    await driver.do(expand, MOMENT)
+    assert await driver.done(expand, MOMENT)
+    urls = {name: here.url_for_services("main", name) for name in ("0001_people", "0002_name")}
+    assert all(each.startswith("file:") for each in urls.values())
+    files = [Path(each.removeprefix("file:")) for each in urls.values()]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
+    assert "options" not in "".join(file.read_text() for file in files)
+    with psycopg.connect(resolve(urls["0002_name"], {}), autocommit=True) as new:
+        new.execute("INSERT INTO people (id, name) VALUES (1, 'Ada')")
+        assert new.execute("SELECT current_user").fetchone()[0].endswith("0002_name")
+    with psycopg.connect(resolve(urls["0001_people"], {}), autocommit=True) as old:
+        assert old.execute("SELECT * FROM people").fetchall() == [(1,)]
+    await driver.do(expand.inverse(), MOMENT)
+    assert not files[1].exists()
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE '%0002_name'").fetchall()
+        assert [each for each in rows if database_url.split("/")[3].split("?", maxsplit=1)[0] in each[0]] == []
