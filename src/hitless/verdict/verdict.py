@@ -51,12 +51,15 @@ class Verdict:
             "blind_s": blind_s,
             "breaker": breaker,
         }
+        self._silence_s, self._warmup_s = silence_s, warmup_s
         total = math.fsum(guard.weight for guard in guards) or 1.0
         self._weights = tuple(guard.weight / total for guard in guards)
         self._watches: tuple[Watch, ...] = tuple(
             guard.watch(Setting(1.0 / (alpha * weight) if weight else math.inf, horizon_s, least_bad, alpha))
             for guard, weight in zip(guards, self._weights, strict=True)
         )
+        self._weighted = tuple(zip(self._weights, self._watches, strict=True))
+        self._threshold = 1.0 / alpha
         self._watched = tuple(zip(self.guards, self._watches, strict=True))
         self._absolute = [(guard, watch) for guard, watch in self._watched if not guard.weight]
         self._asked = [watch for watch in self._watches if watch.fine is not None]  # for a promotion
@@ -92,7 +95,7 @@ class Verdict:
     def _look(self, tick: Tick, elapsed_s: int) -> None:
         if self._broken is not None:
             self._broken.feed(tick)
-        if elapsed_s < self.options["warmup_s"]:
+        if elapsed_s < self._warmup_s:
             return
         for index, (guard, watch) in enumerate(self._watched):
             canary, baseline = arms(guard, tick)
@@ -103,17 +106,16 @@ class Verdict:
         """Return the decision as it stands after the last tick."""
         if self._final is not None:
             return self._final
-        parts = [weight * watch.worse for weight, watch in zip(self._weights, self._watches, strict=True)]
-        total = sum(parts)
-        lead = parts.index(max(parts))
-        enough = total * self.alpha >= 1.0 and self._is_ready(parts)
+        parts = [weight * watch.worse for weight, watch in self._weighted]
+        total, lead = (parts[0], 0) if len(parts) == 1 else (sum(parts), parts.index(max(parts)))
+        enough = total >= self._threshold and self._is_ready(parts)
         kind, name, reason = self._kind(self.guards[lead].name, enough=enough, silent=not total)
-        return Decision(kind, name, reason, total, self._watches[lead].counts, 1.0 / self.alpha, self._nulls[lead])
+        return Decision(kind, name, reason, total, self._watches[lead].counts, self._threshold, self._nulls[lead])
 
     def _is_ready(self, parts: Sequence[float]) -> bool:
         """Tell whether the guards that have seen enough bad events reach the threshold without the others."""
         ready = sum([part for part, watch in zip(parts, self._watches, strict=True) if watch.ready])
-        return ready * self.alpha >= 1.0
+        return ready >= self._threshold
 
     def _kind(self, lead: str, *, enough: bool, silent: bool) -> tuple[str, str, str]:
         """Return kind, guard and reason. What is broken comes first, then what is worse, then what is not known."""
@@ -126,7 +128,7 @@ class Verdict:
             doubt = doubt or watch.doubt
         if doubt and silent:
             return "hold", lead, doubt
-        if (silent_s := self._silent_s()) >= self.options["silence_s"]:
+        if (silent_s := self._silent_s()) >= self._silence_s:
             return self._silent(silent_s, lead)
         if self._asked and min([watch.fine or 0.0 for watch in self._asked]) * self.beta >= 1.0:
             return "promote", lead, "shown to be better than its limit"
