@@ -6,12 +6,13 @@ from typing import Any
 
 from hitless.verdict.fine import Fine
 from hitless.verdict.guard import Counts, Setting, Watch
-from hitless.verdict.mixture import Mixture, Starts
+from hitless.verdict.mixture import Mixture, Stake, Starts
 from hitless.verdict.placebo import Placebos
 from hitless.verdict.ticks import Arm
 
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
 PRIOR = (0.315, 0.25, 0.18, 0.07, 0.185)
+LATER = (0.17, 0.36, 0.27, 0.08, 0.12)  # of what is bet on later moments: there, time matters most for x2 to x5
 COMMON = 0.03  # a bad rate of the baseline from which on the good requests tell something too
 LEARN = 200  # requests of the baseline before that is believed
 CLUSTERED = "errors are clustered: count users, or compare groups (Exchangeable)"
@@ -59,8 +60,8 @@ class ErrorsWatch(Watch):
 
     def __init__(self, guard: Errors, setting: Setting) -> None:
         ratios = tuple(ratio * guard.worse for ratio in RATIOS)
-        starts = Starts(setting.horizon_s)
-        self._mixture = Mixture(ratios, PRIOR, guard.worse, setting.cap, starts, setting.least_bad)
+        stake = Stake(PRIOR, Starts(setting.horizon_s), LATER)
+        self._mixture = Mixture(ratios, stake, guard.worse, setting.cap, setting.least_bad)
         self._fine = None if guard.fine_below is None else Fine(guard.fine_below)
         self._recent, self._recent_bad = 0.0, 0.0  # of the baseline
         self._placebos = Placebos(setting.alpha)

@@ -12,7 +12,7 @@ MOST = 600.0  # nats that one tick may bring; more would not change a decision
 LEAST = 1e-290  # wealth below this is none
 PACE_S = 5.0  # new moments come into play at this pace
 EXACT = 60  # bad events of the canary up to which, where they are common, the law of a tick is summed as it is
-SCARCE = 0.01  # squared bad events per canary request from which on it matters that each can be bad only once
+SCARCE = 0.3  # squared bad events per canary request from which on it matters that each can be bad only once
 EXACT_REFUND = 40  # bad events of a tick up to which a tolerated ratio's law is summed
 
 
@@ -34,10 +34,11 @@ class Starts:
 class Stake:
     """The parts of the wealth, one per alternative, and what is not yet in play."""
 
-    __slots__ = ("_due_s", "_prior", "_starts", "put", "rest", "wealth", "x")
+    __slots__ = ("_due_s", "_later", "_prior", "_starts", "put", "rest", "wealth", "x")
 
-    def __init__(self, prior: Sequence[float], starts: Starts) -> None:
-        self._prior, self._starts = tuple(prior), starts
+    def __init__(self, prior: Sequence[float], starts: Starts, later: Sequence[float] = ()) -> None:
+        """Take the part of each alternative in what is in play at once, and in what follows (none: the same)."""
+        self._prior, self._later, self._starts = tuple(prior), tuple(later or prior), starts
         self._due_s = -math.inf  # when more comes into play
         self.x = [0.0] * len(self._prior)
         self.rest, self.put = 1.0, 0.0
@@ -51,9 +52,10 @@ class Stake:
         due = self._starts.by(elapsed_s)
         fresh = min(due - self.put, self.rest)
         if fresh > 0.0:
+            parts = self._later if self.put else self._prior
             self.put = due
             self.rest -= fresh
-            self.x = [x + prior * fresh for x, prior in zip(self.x, self._prior, strict=True)]
+            self.x = [x + part * fresh for x, part in zip(self.x, parts, strict=True)]
 
     def set(self, parts: list[float]) -> None:
         """Replace the parts in play."""
@@ -103,15 +105,13 @@ class Mixture:
     summed over ratios and starts; `cap` is where it fires alone, and what would jump over it is paid back.
     """
 
-    def __init__(
-        self, ratios: Sequence[float], prior: Sequence[float], null: float, cap: float, starts: Starts, least: int
-    ) -> None:
+    def __init__(self, ratios: Sequence[float], stake: Stake, null: float, cap: float, least: int) -> None:
         self._ratios, self._null = tuple(ratios), null
         self._gain = tuple(math.log(ratio / null) for ratio in ratios)
         self._lean = tuple(ratio - 1.0 for ratio in ratios)
         self._cap, self._least = cap, least
         self._top = max(ratios) / null  # no bad event multiplies the wealth by more
-        self.stake = Stake(prior, starts)
+        self.stake = stake
         self.bad = 0  # of the canary, so far
 
     def feed(self, canary: int, bad: int, baseline: int, baseline_bad: int, rate: float | None = None) -> None:

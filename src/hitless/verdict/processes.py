@@ -6,7 +6,7 @@ from typing import Any
 
 from hitless.verdict.errors import checked_limits
 from hitless.verdict.guard import Counts, Setting, Watch
-from hitless.verdict.mixture import Mixture, Starts
+from hitless.verdict.mixture import Mixture, Stake, Starts
 from hitless.verdict.ticks import Arm
 
 RATIOS = (3.0, 10.0, 100.0)
@@ -37,7 +37,7 @@ class CrashesWatch(Watch):
     """Follows the crashes of both arms; an instance that crashes twice in a second has crashed."""
 
     def __init__(self, setting: Setting) -> None:
-        self._mixture = Mixture(RATIOS, PRIOR, 1.0, setting.cap, Starts(setting.horizon_s), 2)
+        self._mixture = Mixture(RATIOS, Stake(PRIOR, Starts(setting.horizon_s)), 1.0, setting.cap, 2)
         self.counts = Counts()
 
     @property

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from hitless.verdict import Arm, Errors, Tick, Verdict
-from hitless.verdict.errors import PRIOR, RATIOS
+from hitless.verdict.errors import LATER, PRIOR, RATIOS
 from hitless.verdict.fine import RATIOS as FINE_RATIOS
 from hitless.verdict.mixture import PACE_S, Starts
 
@@ -38,7 +38,7 @@ def brute_force(stream, null, horizon_s):
         ])  # fmt: skip
     total = 1.0 - put
     for begin, mass in entered:
-        for k, prior in enumerate(PRIOR):
+        for k, prior in enumerate(LATER if begin else PRIOR):
             total += mass * prior * math.exp(math.fsum(step[k] for step in steps[begin:]))
     return total
 

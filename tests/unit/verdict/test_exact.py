@@ -8,7 +8,7 @@ import pytest
 from hitless.verdict.boundary import Sizes, chances_of
 from hitless.verdict.exchangeable import bet
 from hitless.verdict.fine import Fine
-from hitless.verdict.mixture import Mixture, Starts, once_only
+from hitless.verdict.mixture import Mixture, Stake, Starts, once_only
 
 RATES = (0.001, 0.01, 0.1, 0.3, 0.6, 0.9)
 SMALL = [(n, m) for n in range(1, 7) for m in range(1, 7)]
@@ -26,7 +26,7 @@ def mean_after(n, m, ours, theirs, factor):
 
 def mixture(null=1.0, cap=1e12, ratios=(1.5, 4.0, 25.0), least=0):
     ratios = tuple(ratio * null for ratio in ratios)
-    each = Mixture(ratios, (1 / len(ratios),) * len(ratios), null, cap, Starts(3600), least)
+    each = Mixture(ratios, Stake((1 / len(ratios),) * len(ratios), Starts(3600)), null, cap, least)
     each.stake.start(0)
     return each
 
