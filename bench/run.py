@@ -25,7 +25,7 @@ SCRIPTS = {
     "ingest": "ingest/bench_ingest.py",
     "database": "database/run.py",
     "flags": "flags/run.py",
-    "verdict": "verdict_sim.py",
+    "verdict": "verdict/run.py",
 }
 NEEDS = {"gateway": "wrk"}
 ONE_S = 1800.0
