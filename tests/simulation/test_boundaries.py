@@ -68,9 +68,9 @@ def test_a_controller_killed_at_any_boundary_is_followed_by_one_that_brings_the_
 ) -> None:
     for change, ended in on_all_processors(every_boundary, CHANGES).items():
         plan = plan_of(change)
-        steps = len(plan.steps) if plan.gate is None else plan.gate
+        before_gate = len(plan.steps) if plan.gate is None else plan.gate
         assert plan.refusals == ()
-        assert ended == {"completed": 4 * steps, "rolled-back": 4 * steps}, change
+        assert ended == {"completed": 4 * len(plan.steps), "rolled-back": 4 * before_gate}, change
 
 
 def test_a_kill_before_or_after_any_touch_of_the_world_changes_nothing_about_the_end(on_all_processors) -> None:

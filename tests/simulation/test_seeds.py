@@ -20,6 +20,7 @@ def test_ten_thousand_runs_keep_every_promise() -> None:
     assert set(found.faults) == {"kill", "fail", "slow", "pause", "lose store"}
     assert min(found.faults.values()) > RUNS / 20
     assert found.lives > 1.5 * RUNS
+    assert found.incomplete > RUNS / 1000  # then told to try again, and whole in the end
 
 
 def test_seeds_reach_every_change_every_mood_and_every_character() -> None:

@@ -66,6 +66,7 @@ def simulated_text(found: Mapping[str, Any]) -> str:
     lines = [
         f"simulated {found['runs']} runs (waits shortened): {ended}; {found['requests']} requests",
         f"  faults of controllers: {faults}; {found['controllers']} controllers took part",
+        f"  ways back that had to be told to try again: {found['incomplete'] or 'none'}",
         f"  broken promises: {len(found['broken']) or 'none'}",
     ]
     lines += [f"    seed {each['seed']}: {each['broken']}  ({each['case']})" for each in found["broken"]]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
 from hitless.engine.journal import (
     NOTHING,
@@ -24,6 +23,7 @@ from hitless.engine.journal import (
 from hitless.engine.machine import Do, Move, Stop, Undo, Wait, next_move
 from hitless.engine.ports import Alarm, CrashPoints, Journal
 from hitless.kit.errors import Abandon, HitlessError, Refused
+from hitless.kit.threads import outlast
 from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Driver, Moment, StepFailed
 from hitless.plan.step import Step
@@ -233,5 +233,6 @@ async def _end(task: asyncio.Future[StepFailed | None] | asyncio.Future[StepFail
     """Cancel a task and wait until it is gone, so that nothing acts behind the executor's back."""
     if not task.done():
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await outlast(task)
+        if not task.cancelled():
+            task.result()

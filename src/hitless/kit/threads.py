@@ -18,6 +18,12 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 async def finish(work: asyncio.Future[T]) -> T:
     """Wait for work that cannot be called back. Cancelled, it waits for the work to end before it says so."""
+    await outlast(work)
+    return work.result()
+
+
+async def outlast(work: asyncio.Future[T]) -> None:
+    """Wait until work is over, whatever comes of it; who is cancelled meanwhile hears of it only then."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -28,4 +34,3 @@ async def finish(work: asyncio.Future[T]) -> T:
         if not work.cancelled():
             work.exception()  # whatever it was, nobody waits for it any more
         raise cancelled
-    return work.result()

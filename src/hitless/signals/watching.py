@@ -130,7 +130,7 @@ class Watching:
 
     def dump(self) -> bytes:
         """Return what a new controller needs to go on with the same test."""
-        names = ("position", "intact_s", "lost_s", "seen_until", "next_at", "measured_until")
+        names = ("position", "started_at", "intact_s", "lost_s", "seen_until", "next_at", "measured_until")
         plain = {name: getattr(self, name) for name in names}
         arms = {"canary": asdict(self.canary), "baseline": asdict(self.baseline)}
         return json.dumps({**plain, **arms, "comparison": self.comparison.dump()}).encode()
@@ -142,7 +142,7 @@ class Watching:
             if plain["next_at"] > self.next_at + LONGEST_STEP_S:
                 raise ValueError(f"it was kept at {plain['next_at']}, and the step began at {self.started_at}")
             self.comparison.restore(plain["comparison"])
-            if plain["position"] != self.position:
+            if (plain["position"], plain.get("started_at")) != (self.position, self.started_at):  # or it begins anew
                 self.comparison.next_step(self.step)
                 return
             self.canary, self.baseline = Arm(**plain["canary"]), Arm(**plain["baseline"])

@@ -68,6 +68,7 @@ class World:
     looks: list[float] = field(default_factory=list)
     failing: dict[str, StepFailed] = field(default_factory=dict)
     slow: set[str] = field(default_factory=set)
+    ends_slowly: int = 0
     time: float = 0.0
 
     async def create(self, plan: dict[str, Any]) -> str:
@@ -98,7 +99,11 @@ class World:
 
     async def do(self, step: Step, moment: Moment) -> None:
         if step.name in self.slow:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                for _ in range(self.ends_slowly):
+                    await asyncio.sleep(0)
         if step.name in self.failing:
             raise self.failing[step.name]
         match step:
@@ -292,3 +297,17 @@ async def test_a_run_that_is_taken_back_after_it_completed_is_whole_again() -> N
     assert await engine.finished("r1") == "rolled-back"
     assert world.on == set()
     assert [fact for fact in world.facts if isinstance(fact, Finished)] == [Finished(0), Finished(1)]
+
+
+async def test_a_controller_that_is_told_to_stop_while_a_step_is_being_ended_stops() -> None:
+    world = World(slow={"b"}, ends_slowly=50)
+    engine = world.engine()
+    await engine.begin(plan(A, B))
+    while Started(1) not in world.facts:
+        await asyncio.sleep(0)
+    await engine.abort("r1", "changed my mind")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await engine.close()
+    assert isinstance(world.facts[-1], TurnedBack)
+    assert world.on == {"a"}

@@ -208,3 +208,12 @@ def test_a_new_controller_that_counts_again_decides_the_same(told: list[tuple[Ar
         again.count(each)
     now = BEGIN + len(told) + 1.0
     assert (ending(once, now), once.numbers()) == (ending(again, now), again.numbers())
+
+
+def test_a_new_controller_goes_on_with_the_seconds_of_a_watch_but_a_watch_that_begins_anew_does_not() -> None:
+    kept = watched(*(second(BEGIN + s) for s in range(12))).dump()
+    same, anew = Watching(STEP, float(BEGIN)), Watching(STEP, BEGIN + 20.0)
+    same.restore(kept)
+    anew.restore(kept)
+    assert ending(same, BEGIN + 13.0) == "on"
+    assert ending(anew, BEGIN + 21.0) == "stays"

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from hitless.app.simulation.chance import Case, run_case
+from hitless.engine.journal import Ended, Fact
 
 AT_ONCE = 50  # seeds that one process is given
 SHOWN = 20  # broken seeds that are kept
@@ -23,6 +24,7 @@ class Tally:
     runs: int = 0
     ended: Counter[str] = field(default_factory=Counter)  # state -> runs
     faults: Counter[str] = field(default_factory=Counter)  # what went wrong for controllers, and how often
+    incomplete: int = 0  # times that a way back did not come to its end before it was told to try again
     lives: int = 0  # of controllers
     requests: int = 0
     broken: list[dict[str, Any]] = field(default_factory=list)  # seed, case, what was broken
@@ -32,6 +34,7 @@ class Tally:
         self.runs += other.runs
         self.ended += other.ended
         self.faults += other.faults
+        self.incomplete += other.incomplete
         self.lives += other.lives
         self.requests += other.requests
         self.broken = (self.broken + other.broken)[:SHOWN]
@@ -41,6 +44,7 @@ class Tally:
         return {
             "runs": self.runs,
             "ended": dict(sorted(self.ended.items())),
+            "incomplete": self.incomplete,
             "controllers": self.lives,
             "faults": dict(sorted(self.faults.items())),
             "requests": self.requests,
@@ -56,6 +60,7 @@ def tally(cases: Cases, seeds: Iterable[int]) -> Tally:
         outcome = run_case(case, seed)
         found.runs += 1
         found.ended.update(outcome.states)
+        found.incomplete += sum(_is_incomplete(entry.fact) for entry in outcome.facts)
         found.faults.update(case.faults.happened)
         found.lives += outcome.lives
         found.requests += outcome.requests
@@ -83,3 +88,7 @@ def _parts(cases: Cases, first: int, count: int) -> Iterator[tuple[Cases, range]
 
 def _part(work: tuple[Cases, range]) -> Tally:
     return tally(*work)
+
+
+def _is_incomplete(fact: Fact) -> bool:
+    return isinstance(fact, Ended) and fact.state == "rollback-incomplete"

@@ -24,6 +24,7 @@ MOODS: Mapping[str, Rates] = {
     "without a store": {"lose store": 0.01, "kill": 0.005},
     "everything": {"kill": 0.01, "fail": 0.01, "slow": 0.02, "pause": 0.01, "lose store": 0.005},
 }
+STUCK = ("start", "launch", "stop", "admit", "drain", "remove", "route", "serve", "withdrawn")
 TOGETHER = (("keep", "check"), ("edit", "restart"), ("keep", "flag"))  # changes that share nothing
 CHARACTERS: Sequence[tuple[float, Character]] = (
     (0.50, Character()),
@@ -52,7 +53,8 @@ class Case:
     def describe(self) -> str:
         """Say it in one line."""
         told = ", ".join(f"{order.verb} after {order.at_s:.1f} s" for order in self.orders) or "nothing"
-        return f"{' and '.join(self.changes)}; controllers {self.mood}; told {told}; {self.troubles}"
+        stuck = f"; {self.faults.stuck} fails again and again" if self.faults.stuck else ""
+        return f"{' and '.join(self.changes)}; controllers {self.mood}{stuck}; told {told}; {self.troubles}"
 
 
 def case_of(seed: int) -> Case:
@@ -69,12 +71,13 @@ def chances(setting: Setting, plans: tuple[Plan, ...], rng: random.Random, chang
     setting = replace(setting, characters=Characters(characters_of(setting, plans, rng)), clients=_clients(rng))
     mood = rng.choice(sorted(MOODS))
     boundary = 0.02 if mood in ("killed", "everything") else 0.0
+    stuck = rng.choice(STUCK) if rng.random() < 0.1 else ""
     return Case(
         changes=changes,
         mood=mood,
         setting=setting,
         plans=plans,
-        faults=Seeded(random.Random(rng.random()), MOODS[mood], boundary),  # noqa: S311  a simulation, no secret
+        faults=Seeded(random.Random(rng.random()), MOODS[mood], boundary, stuck, 30 if stuck else 0),  # noqa: S311
         orders=_orders(rng, gate=any(plan.gate is not None for plan in plans)),
         troubles=_troubles(rng),
     )

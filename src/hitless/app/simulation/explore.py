@@ -7,11 +7,13 @@ from typing import get_args
 from hitless.app.simulation.faults import Exactly, Fault
 from hitless.app.simulation.run import Order, Outcome, simulate
 from hitless.app.simulation.world import Setting
+from hitless.engine.journal import Withheld
 from hitless.engine.ports import Phase
 from hitless.plan.plan import Plan
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 WAY_BACK = (Order(0.2, "rollback"),)
+APPROVED = (Order(0.2, "contract"),)
 FAULTS = (
     Fault(kind="kill"),
     Fault(kind="kill", after=True),
@@ -32,15 +34,26 @@ class Found:
 
 
 def boundaries(setting: Setting, plan: Plan) -> Iterator[Found]:
-    """Kill the controller at every boundary of every step, forward, and back after success."""
-    for backward in (False, True):
-        for position in range(len(plan.steps) if plan.gate is None else plan.gate):
-            for phase in PHASES:
-                faults = Exactly(boundary=(position, phase, backward))
-                outcome = simulate(setting, (plan,), faults, 1, WAY_BACK if backward else ())
-                if not faults.struck:
-                    outcome.broken.append("the boundary was never reached")
-                yield Found(case=f"{'undo-' if backward else ''}{phase} of {position}", outcome=outcome)
+    """Kill the controller at every boundary of every step: forward, behind the gate once approved, and back."""
+    gate = len(plan.steps) if plan.gate is None else plan.gate
+    for position in range(gate):
+        yield from _killed_at(setting, plan, position, (), backward=False)
+    for position in range(gate):
+        yield from _killed_at(setting, plan, position, WAY_BACK, backward=True)
+    for position in range(gate, len(plan.steps)):
+        yield from _killed_at(setting, plan, position, APPROVED, backward=False)
+
+
+def _killed_at(
+    setting: Setting, plan: Plan, position: int, orders: Sequence[Order], *, backward: bool
+) -> Iterator[Found]:
+    for phase in PHASES:
+        faults = Exactly(boundary=(position, phase, backward))
+        outcome = simulate(setting, (plan,), faults, 1, orders)
+        withheld = any(isinstance(entry.fact, Withheld) for entry in outcome.facts)
+        if not faults.struck and not withheld:
+            outcome.broken.append("the boundary was never reached")
+        yield Found(case=f"{'undo-' if backward else ''}{phase} of {position}", outcome=outcome)
 
 
 def touches(setting: Setting, plan: Plan, faults: Sequence[Fault] = FAULTS, *, back: bool = False) -> Iterator[Found]:

@@ -66,6 +66,8 @@ class Seeded:
     rng: random.Random
     rates: dict[Kind, float]  # per touch
     boundary: float = 0.0  # of a kill at each boundary
+    stuck: str = ""  # a kind of touch that fails so often in a row, whatever is done
+    stuck_for: int = 0
     left: int = 12
     happened: dict[str, int] = field(default_factory=dict)
     touches: int = 0
@@ -73,6 +75,9 @@ class Seeded:
     def at_touch(self, what: str) -> Fault | None:
         """Draw."""
         self.touches += 1
+        if what == self.stuck and self.stuck_for > 0:
+            self.stuck_for -= 1
+            return Fault(kind="fail")
         if self.left <= 0:
             return None
         chance = self.rng.random()
