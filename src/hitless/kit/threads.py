@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ async def finish(work: asyncio.Future[T]) -> T:
     return work.result()
 
 
-async def outlast(work: asyncio.Future[T]) -> None:
+async def outlast(work: asyncio.Future[Any]) -> None:
     """Wait until work is over, whatever comes of it; who is cancelled meanwhile hears of it only then."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
