@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,47 @@ def test_the_features_of_flagd_testbed_hold_in_node(
         print(f"\nflagd-testbed, node {mode}: {len(cases) - len(differ)} passed, {len(differ)} failed")
     assert not differ, "\n".join(differ)
     assert len(cases) > 20
+
+
+def test_after_a_kill_every_provider_holds_the_new_value(server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """With default settings but for the time to connect at first; each provider runs in a process of its own, all through the same kill."""
+    watched = {"options": {}, "type": "Boolean", "key": "f", "default": False, "context": {}, "targetingKey": "u"}
+    asked = {"http": server.http, "grpc": server.grpc, "cases": [], "watch": watched}
+    running: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for mode in MODES:
+            running[mode] = _started({**asked, "mode": mode})
+            assert _line(running[mode]) == "ready false"
+        server.kill()
+        on = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}
+        server.sets["default"].write_text(json.dumps({"flags": {"f": on}}))
+        server.start()
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(running)) as pool:
+            answers = pool.map(lambda process: (_line(process), time.monotonic()), running.values())
+            said = dict(zip(running, answers, strict=True))
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait(10)
+            if process.stdout is not None:
+                process.stdout.close()
+    with capsys.disabled():
+        print(
+            "\nafter kill -9 and a restart: "
+            + ", ".join(f"node {mode} {at - began:.1f} s" for mode, (_, at) in said.items())
+        )
+    assert {mode: line for mode, (line, _) in said.items()} == dict.fromkeys(MODES, "changed true")
+
+
+def _started(asked: dict[str, Any]) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(["node", str(_script())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(asked))
+    process.stdin.close()
+    return process
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()

@@ -21,7 +21,7 @@ async function provider(options) {
   }
   const { FlagdProvider } = await import('@openfeature/flagd-provider');
   const more = options.selector ? { selector: options.selector } : {};
-  return new FlagdProvider({ host: '127.0.0.1', port: asked.grpc, resolverType: asked.mode, cache: 'disabled', ...more });
+  return new FlagdProvider({ host: '127.0.0.1', port: asked.grpc, resolverType: asked.mode, cache: 'disabled', deadlineMs: 5000, ...more });
 }
 
 const GETTERS = { Boolean: 'getBooleanDetails', String: 'getStringDetails', Integer: 'getNumberDetails', Float: 'getNumberDetails', Object: 'getObjectDetails' };
