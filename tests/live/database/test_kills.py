@@ -57,6 +57,12 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture
+def server(postgres: Any) -> Any:
+    """One server is enough: what is killed here is ours."""
+    return postgres
+
+
 async def note(_: dict[str, object]) -> None:
     """Progress."""
 
