@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 HITLESS = Path(sys.executable).parent / "hitless"
 RATE = 250.0
 HURTING_WEB = '''
-"""Web 2.1: asks orders for something that orders cannot bear, and hides it from its users."""
+"""Web 9.9: asks orders for something that orders cannot bear, and hides it from its users."""
 
 from shop.calls import Called
 from shop.http import Wrong
@@ -97,7 +97,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     shop = Shop(tmp_path_factory.mktemp("guards"))
-    release = shop.folder / "releases" / "web" / "2.1"
+    release = shop.folder / "releases" / "web" / "9.9"
     release.mkdir()
     (release / "web.py").write_text(HURTING_WEB)
     orders = shop.folder / "common" / "shop" / "orders.py"
@@ -141,11 +141,11 @@ def test_the_version_that_fails_two_percent_is_taken_back_after_a_few_hundred_re
 
 
 def test_a_new_version_that_makes_another_service_fail_goes_back_and_the_verdict_says_where(shop: Shop) -> None:
-    change = shop.change("hurting", "services: { web: { to: '2.1', steps: [10%, 100%], bake: 100s } }")
+    change = shop.change("hurting", "services: { web: { to: '9.9', steps: [10%, 100%], bake: 100s } }")
     out = shop.hitless("--json", "apply", change, exit_code=5)
     verdict = shop.show(json.loads(out.splitlines()[0])["run"])["verdicts"][-1]
     assert (verdict["verdict"], verdict["guard"]) == ("worse", "errors at orders")
-    assert "users of web 2.1 fail at orders" in verdict["reason"]
+    assert "users of web 9.9 fail at orders" in verdict["reason"]
 
 
 def test_a_healthy_version_goes_on_with_its_test_though_the_controller_is_killed(shop: Shop) -> None:
