@@ -53,11 +53,7 @@ async def _run(file: Path) -> int:
     newest = load_system(file)
     state = state_folder(newest, file)
     system = in_force(state) or newest
-    store = await _open_store(system, state)
-    await store.migrate()
-    me = Identity.me()
-    fence = Fence(state, await store.take_over({"pid": me.pid, "boot": me.boot_id}))
-    fence.raise_epoch()
+    store, fence = await _take_over(system, state)
     definitions = await Definitions.open(_store_url(system, state), fence.epoch)
     world = World.of(
         system,
@@ -68,28 +64,12 @@ async def _run(file: Path) -> int:
         evidence=StoredEvidence(store),
         accepted=AcceptedLoss(StoredJournal(store)),
     )
-    engine = Engine(
-        journal=CountingJournal(StoredJournal(store), felt_in(world)),
-        drivers=world.drivers,
-        kinds=KINDS,
-        alarm=world.signals,
-        clock=world.clock,
-        crash=FileCrashPoints(state),
-        abandoned=abandoned,
-    )
+    engine = _engine(world, store, state, abandoned)
     controller = Controller(file=file, state=state, system=system, world=world, store=store, engine=engine)
     await world.gateway.reconcile()
     await engine.recover()
-    tending = [
-        asyncio.create_task(_tend(each, abandoned))
-        for each in (
-            store.ping,
-            world.mend,
-            world.runtime.retire_overdue,
-            controller.flags.tend,
-            controller.contracts.tend,
-        )
-    ]
+    looks = (store.ping, world.mend, world.runtime.retire_overdue, controller.flags.tend, controller.contracts.tend)
+    tending = [asyncio.create_task(_tend(each, abandoned)) for each in looks]
     token = (state / "run" / "token").read_text().strip()
     await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)
     for task in tending:
@@ -101,6 +81,28 @@ async def _run(file: Path) -> int:
     for failure in failures:
         print(failure, file=sys.stderr, flush=True)  # noqa: T201  into the controller's log
     return Exit.FAILED if failures else Exit.DONE
+
+
+async def _take_over(system: System, state: Path) -> tuple[Store, Fence]:
+    """Become the one controller: from here on whatever an older one still tries is refused."""
+    store = await _open_store(system, state)
+    await store.migrate()
+    me = Identity.me()
+    fence = Fence(state, await store.take_over({"pid": me.pid, "boot": me.boot_id}))
+    fence.raise_epoch()
+    return store, fence
+
+
+def _engine(world: World, store: Store, state: Path, abandoned: Callable[[BaseException], None]) -> Engine:
+    return Engine(
+        journal=CountingJournal(StoredJournal(store), felt_in(world)),
+        drivers=world.drivers,
+        kinds=KINDS,
+        alarm=world.signals,
+        clock=world.clock,
+        crash=FileCrashPoints(state),
+        abandoned=abandoned,
+    )
 
 
 async def _open_store(system: System, state: Path) -> Store:
