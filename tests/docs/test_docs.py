@@ -67,7 +67,11 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_every_option_in_the_docs_exists() -> None:
-    known = set(re.findall(r"--[a-z][a-z-]+", (ROOT / "docs" / "commands.md").read_text())) | {"--json", "--help", "--version"}
+    known = set(re.findall(r"--[a-z][a-z-]+", (ROOT / "docs" / "commands.md").read_text())) | {
+        "--json",
+        "--help",
+        "--version",
+    }
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for line in page.read_text().splitlines():
             for call in re.findall(r"hitless [^`#]*", line):

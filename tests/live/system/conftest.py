@@ -223,8 +223,8 @@ def started() -> Iterator[RunningShop]:
     plain["services"]["orders"]["ready_timeout"] = "6s"  # one of its versions never gets ready
     file.write_text(yaml.safe_dump(plain))
     running = RunningShop(file)
-    running.run("up")
     try:
+        running.run("up")
         yield running
     finally:
         running.run("down", "--hold", expect=None)
