@@ -13,7 +13,7 @@ from hitless.database.urls import version_url
 from hitless.testing.load import Load
 from hitless.testing.shop import shop_profile
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]  # two shops, and each step waits for the one before
 
 QUICK = {"bake": "200ms", "evidence": "none"}
 RATE = 60.0
