@@ -13,6 +13,8 @@ from hitless.flags.served import Client, Served, TooManyStreams
 from hitless.kit.errors import InvalidInput
 
 LARGEST_BODY = 1_048_576  # bytes
+LARGEST_DISCARDED = 67_108_864  # bytes of a refused body that are read and thrown away
+DISCARD_S = 5.0
 HEARTBEAT_S = 15.0
 BULK = "/ofrep/v1/evaluate/flags"
 
@@ -68,7 +70,7 @@ class Web:
             body = await _body(headers, receive)
             flags = self._served.selected(headers.get(b"flagd-selector", ""))
         except TooLarge:
-            await _error(send, 413, f"the body is over {LARGEST_BODY} bytes", close=True)
+            await _too_large(receive, send)
             return
         except InvalidInput as error:
             await _error(send, 400, error.text)
@@ -169,6 +171,21 @@ async def _body(headers: dict[bytes, str], receive: Receive) -> bytes:
             return body
 
 
+async def _too_large(receive: Receive, send: Send) -> None:
+    """Answer at once, then let the client finish sending, within bounds: who is cut off then reads no answer."""
+    said = {"errorCode": "GENERAL", "errorDetails": f"the body is over {LARGEST_BODY} bytes"}
+    body = json.dumps(said).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_CORS]
+    await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    left = LARGEST_DISCARDED
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            while left > 0 and (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                left -= len(message["body"])
+    await send({"type": "http.response.body", "body": b""})
+
+
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -196,7 +213,7 @@ async def _answer(send: Send, answer: Answer) -> None:
     await _send(send, answer.status, answer.body, headers)
 
 
-async def _error(send: Send, status: int, text: str, *more: tuple[bytes, bytes], close: bool = False) -> None:
+async def _error(send: Send, status: int, text: str, *more: tuple[bytes, bytes]) -> None:
     body = json.dumps({"errorCode": "GENERAL", "errorDetails": text}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
-    await _send(send, status, body, [*headers, (b"connection", b"close")] if close else headers)
+    await _send(send, status, body, headers)

@@ -1,7 +1,6 @@
 """Two hundred clients through a kill, and input that is too large, circular or of the wrong kind."""
 
 import asyncio
-import http.client
 import json
 import socket
 import time
@@ -59,8 +58,7 @@ def test_ten_megabytes_are_refused_before_they_are_read(server: Any) -> None:
     with socket.create_connection(("127.0.0.1", server.http), timeout=10) as raw:
         raw.sendall(b"POST /ofrep/v1/evaluate/flags/f HTTP/1.1\r\nHost: x\r\nContent-Length: 10485760\r\n\r\n")
         assert raw.recv(64).startswith(b"HTTP/1.1 413")
-    with pytest.raises((http.client.HTTPException, OSError, AssertionError)):
-        assert server.post("/ofrep/v1/evaluate/flags/f", b" " * 10_485_760)[0] == 200
+    assert server.post("/ofrep/v1/evaluate/flags/f", b" " * 10_485_760)[0] == 413  # and who sends it all reads it
     assert server.value() is False
 
 
