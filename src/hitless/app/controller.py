@@ -113,7 +113,7 @@ class Controller:
         planner = Planner(
             change=change,
             source=source,
-            in_flight={row.run: frozenset(row.plan["claims"]) for row in flying},
+            in_flight={row.run: frozenset(row.plan["claims"]) for row in (*flying, *await self._stuck())},
             start=State.of(facts, databases.live),
             prover=Prover(system=system, change=change, schema_of=schema_of, observed=await self._observed()),
             exposed_by={row.run: exposed_now(facts, row.plan["claims"]) for row in flying},
@@ -268,6 +268,11 @@ class Controller:
 
     async def _in_flight(self) -> list[RunRow]:
         return list(await self._journal.in_flight())
+
+    async def _stuck(self) -> list[RunRow]:
+        """Runs that did not get back whole: what they claim is theirs until somebody has mended it."""
+        rows = [RunRow(**row) for row in await self._store.runs()]
+        return [row for row in rows if row.state == "rollback-incomplete"]
 
     def _file_now(self) -> System:
         return load_system(self._file)
