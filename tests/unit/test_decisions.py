@@ -16,6 +16,7 @@ FORBIDDEN = (
 # Edges that are known, each with its reason; a new one needs a better reason than these.
 KNOWN = (
     ("hitless.database.observation", "hitless.database.postgres"),  # the values it returns stand beside what looks
+    ("hitless.database.observation", "hitless.database.shape"),  # as above
     ("hitless.flags.flagset", "time"),  # the $flagd.timestamp of flagd is the clock, unless a caller gives one
     ("hitless.server.openapi", "starlette"),  # reads the routes, serves nothing
 )
