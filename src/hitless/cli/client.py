@@ -176,7 +176,8 @@ def _content(response: http.client.HTTPResponse) -> Any:
         return json.loads(raw)
     try:
         problem = json.loads(raw)
-        failure = HitlessError(problem["code"], problem["text"], problem["hint"])
+        kind = Unanswered if response.status == http.HTTPStatus.SERVICE_UNAVAILABLE else HitlessError
+        failure = kind(problem["code"], problem["text"], problem["hint"])
         failure.exit = Exit(problem["exit"])
     except (ValueError, KeyError, TypeError):
         raise HitlessError("controller-failed", f"the controller answered {response.status}: {raw[:200]!r}") from None

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hitless.app.controller import Controller
-from hitless.kit.errors import Exit, HitlessError, InvalidInput, NotAllowed
+from hitless.kit.errors import Abandon, Exit, HitlessError, InvalidInput, NotAllowed
 from hitless.server.flags_api import FlagsApi
 from hitless.server.openapi import openapi
 
@@ -88,7 +88,12 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 def _answer(error: HitlessError) -> Response:
     problem = {"code": error.code, "text": error.text, "hint": error.hint, "exit": int(error.exit)}
-    return JSONResponse(problem, STATUS.get(error.exit, 500), media_type="application/problem+json")
+    return JSONResponse(problem, _http_status(error), media_type="application/problem+json")
+
+
+def _http_status(error: HitlessError) -> int:
+    """A controller that must go leaves the question to the next one: 503, ask again."""
+    return 503 if isinstance(error, Abandon) else STATUS.get(error.exit, 500)
 
 
 async def _body(request: Request, limit: int = BODY_LIMIT) -> dict[str, Any]:
