@@ -11,6 +11,7 @@ import hitless
 from hitless.kit.errors import HitlessError
 from hitless.runtime.free_ports import free_port
 
+DRAIN = "5s"  # the downloads of the demo take less
 ADDRESSES = (("gateway", "listen"), ("gateway", "internal"), ("control", "listen"), ("control", "grpc"))
 
 
@@ -33,5 +34,7 @@ def copy_shop(target: Path) -> Path:
     for section, key in ADDRESSES:
         taken.append(free_port(secrets.randbits(32), taken))
         system.setdefault(section, {})[key] = f"127.0.0.1:{taken[-1]}"
+    for service in system["services"].values():
+        service["drain"] = DRAIN  # there are many changes to be seen in three minutes
     file.write_text(yaml.safe_dump(system, sort_keys=False))
     return file

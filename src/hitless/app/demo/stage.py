@@ -23,6 +23,7 @@ from hitless.testing.shop import shop_profile
 COMMAND_S = 90.0  # no command of the demo takes longer
 RATE = 300.0  # requests per second
 USERS = 2000
+DOWNLOAD = "/orders/download?seconds=4"  # shorter than the drain of the demo's services
 OUTSTANDING = 2000  # requests at once: a slow machine queues, and the client waits its 10 s before it calls that failed
 BACK_S = 30.0  # for a process that was killed
 
@@ -81,7 +82,8 @@ class Stage:
     def __post_init__(self) -> None:
         url = f"http://{load_system(self.file).gateway.listen}"
         _allow_files(OUTSTANDING * 2)
-        profile = shop_profile(url, rate=self.rate, users=USERS, seconds=3600.0, outstanding=OUTSTANDING)
+        more = {"download": DOWNLOAD, "outstanding": OUTSTANDING}
+        profile = shop_profile(url, rate=self.rate, users=USERS, seconds=3600.0, **more)
         self.load = Load(profile)
 
     @property
