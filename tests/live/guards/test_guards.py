@@ -123,7 +123,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def test_the_version_that_fails_two_percent_is_taken_back_after_a_few_hundred_requests(shop: Shop) -> None:
     change = str(shop.folder / "changes" / "two-percent.yaml")
     first = shop.planned(change)["guards"]["steps"][0]
-    assert (first["service"], first["share"], set(first["see"])) == ("orders", 0.05, {"x2", "x5"})
+    assert (first["service"], first["share"], set(first["see"])) == ("orders", 0.1, {"x2", "x5"})
     assert any("sees x2 after about" in remark for remark in shop.planned(change)["remarks"])
     out = shop.hitless(
         "--json",
