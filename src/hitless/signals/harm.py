@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hitless.plan.instances import InstanceId, Slot
+from hitless.plan.instances import InstanceId, Slot, other
 from hitless.plan.ports import StepFailed
 from hitless.signals.ports import ArmCount, Second
 from hitless.verdict.breaker import Breaker
@@ -20,12 +20,14 @@ NOTHING = ArmCount()
 
 @dataclass(slots=True, kw_only=True)
 class Harm:
-    """Watches the new version of one service alone; what it sees is final."""
+    """Watches the new version of one service; what it sees is final."""
 
     service: str
     slot: Slot
     reason: StepFailed | None = None
+    outage: bool = False  # the old version fails as plainly: what both feel is not the new one's fault
     _breaker: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
+    _old: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
     _window: deque[tuple[int, int, int]] = field(default_factory=deque)  # second, requests, failed
     _last: dict[InstanceId, int] = field(default_factory=dict)
     _crashes: dict[InstanceId, int] | None = None  # since the first look
@@ -41,7 +43,10 @@ class Harm:
         self._window.append((second.at, arm.requests, arm.failed))
         while self._window[0][0] <= second.at - WINDOW_S:
             self._window.popleft()
-        if self._breaker.feed(second.at, arm.requests, arm.failed) and self.reason is None:
+        old = second.arms.get((self.service, other(self.slot)), NOTHING)
+        trips = self._breaker.feed(second.at, arm.requests, arm.failed)
+        self.outage = self._old.feed(second.at, old.requests, old.failed) and trips
+        if trips and not self.outage and self.reason is None:
             requests, failed = (sum(each[part] for each in self._window) for part in (1, 2))
             self.reason = StepFailed(
                 "canary-fails",

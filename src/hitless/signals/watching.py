@@ -120,7 +120,7 @@ class Watching:
         if self.step.compares:
             self.comparison.feed(second, self.step, windows)
             self.measured_until |= {each.metric: each.until for each in windows}
-        if second.lost:
+        if second.lost or self.harm.outage:  # an outage of both versions says nothing about the new one
             self.lost_s += 1
             return
         self.intact_s += 1

@@ -130,6 +130,16 @@ def test_a_version_that_fails_most_requests_goes_back_at_once_in_every_kind_of_s
     assert (watching.numbers()["verdict"], watching.numbers()["guard"]) == ("worse", "breaker")
 
 
+def test_an_outage_that_both_versions_feel_is_not_the_new_ones_fault_and_no_evidence_either() -> None:
+    outage = [second(BEGIN + s, canary=BAD, baseline=BAD) for s in range(12)]
+    watching = watched(*outage)
+    assert ending(watching, BEGIN + 12.5) == "stays"
+    assert watching.intact_s < STEP.bake_s
+    for each in (second(BEGIN + 12 + s, canary=BAD) for s in range(10)):  # over, for the old version alone
+        watching.count(each)
+    assert ending(watching, BEGIN + 22.5) == "canary-fails"
+
+
 def test_failures_count_also_in_seconds_that_lost_records() -> None:
     assert ending(watched(*(second(BEGIN + s, canary=BAD, lost=1) for s in range(4))), BEGIN + 4.5) == "canary-fails"
 
