@@ -12,6 +12,7 @@ FIRST_PAUSE_S = 0.1  # doubles up to the longest
 LONGEST_PAUSE_S = 5.0
 UP_TO_DATE_S = 4.0  # behind the clock at most, for one who knows what happens now
 CATCH_UP_S = 5.0  # for the source to tell what it remembers
+CLOSES_S = 2.5  # after a second began, its count is out
 
 
 class Follower:
@@ -39,7 +40,8 @@ class Follower:
     def settled(self) -> bool:
         """Whether what was taken is all that can be known now: up to date, or the source had its time."""
         now = self._clock.now()
-        return now - self._taken_until <= UP_TO_DATE_S or now - self._begun_at >= CATCH_UP_S
+        knows_the_past = self._taken_until >= self._begun_at - CLOSES_S
+        return (knows_the_past and now - self._taken_until <= UP_TO_DATE_S) or now - self._begun_at >= CATCH_UP_S
 
     async def _read(self) -> None:
         pause_s = FIRST_PAUSE_S

@@ -185,7 +185,7 @@ class Watching:
     def decide(self, now: float, *, settled: bool = True) -> Decision:
         """Tell what is right at `now`, seconds since the epoch.
 
-        Not settled: seconds that have been are still coming in, so the clock alone decides nothing.
+        Not settled: seconds that have been are still coming in, so nothing goes on yet; harm is harm at once.
         """
         if (reason := self.reason) is not None:
             return GoBack(failure=reason)
@@ -233,8 +233,10 @@ class Watching:
 
     def _baked(self, now: float, *, settled: bool) -> bool:
         step = self.step
+        if not settled:
+            return False
         if step.evidence == "none":
-            return settled and now >= self.started_at + step.bake_s
+            return now >= self.started_at + step.bake_s
         waits = step.compares and step.evidence == "required" and not self.comparison.is_fine
         return self.observed and self.intact_s >= step.bake_s and not waits
 

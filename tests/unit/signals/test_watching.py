@@ -50,6 +50,14 @@ def test_a_step_that_is_observed_and_not_worse_goes_on_after_its_bake() -> None:
     assert ending(watched(*(second(BEGIN + s) for s in range(10))), BEGIN + 11.5) == "on"
 
 
+def test_who_takes_a_step_up_again_looks_at_what_was_missed_before_it_goes_on() -> None:
+    watching = watched(*(second(BEGIN + s) for s in range(10)))
+    assert _name(watching.decide(BEGIN + 14.0, settled=False)) == "stays"
+    for missed in (second(BEGIN + 10 + s, canary=BAD) for s in range(4)):
+        watching.count(missed)
+    assert _name(watching.decide(BEGIN + 14.0, settled=False)) == "canary-fails"
+
+
 @pytest.mark.parametrize("silent", ["baseline", "canary"])
 def test_without_a_user_in_each_arm_the_step_holds_and_then_goes_back(silent: str) -> None:
     watching = watched(*(second(BEGIN + s, **{silent: NONE}) for s in range(59)))
