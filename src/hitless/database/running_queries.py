@@ -14,6 +14,7 @@ from hitless.database.names import quoted, schema_of
 from hitless.database.postgres import Target
 
 QUERIES_LIMIT = 200  # the ones that are used most
+KEPT_LIMIT = 5000  # statements that the server keeps by default; most of them may be about other things than our tables
 SHOWN = 120  # characters
 LISTED = 10
 WHERE_THEY_ARE = """
@@ -49,7 +50,7 @@ async def running_queries(url: str, server: str, tables: Iterable[str]) -> tuple
         async with Target.open(beside(url, server)) as target:
             found = await _asked(target, name)
     known = set(tables)
-    return tuple(each for each in found or () if words_of(each.text) & known)
+    return tuple(each for each in found or () if words_of(each.text) & known)[:QUERIES_LIMIT]
 
 
 async def count_statements(url: str) -> None:
@@ -67,10 +68,10 @@ async def _asked(target: Target, database: str) -> tuple[Query, ...] | None:
     rows = await target.rows(
         f"SELECT s.query AS text, sum(s.calls)::bigint AS calls FROM {spaces[0]['space']}.pg_stat_statements s "  # noqa: S608
         "JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = %s AND s.query NOT ILIKE %s "
-        "GROUP BY s.query ORDER BY 2 DESC LIMIT %s",
+        "GROUP BY s.query ORDER BY 2 DESC, 1 LIMIT %s",
         database,
         "%hitless%",
-        QUERIES_LIMIT,
+        KEPT_LIMIT,
     )
     return tuple(Query(text=row["text"], calls=row["calls"]) for row in rows)
 

