@@ -8,6 +8,7 @@ from hitless.app.demo.stage import ActFailed, Fact, Stage
 from hitless.kit.errors import Exit
 
 FLAG = "one-click"
+CALLED = {"flags": "flag server"}  # what people call a process of ours
 
 
 def killing(stage: Stage, victims: dict[str, str]) -> Callable[[Fact], None]:
@@ -20,7 +21,8 @@ def killing(stage: Stage, victims: dict[str, str]) -> Callable[[Fact], None]:
             return
         process = left.pop(found)
         old, new = stage.kill(process)
-        stage.tell(f"  $ kill -9 {old}     the {process} is dead; requests go on; {new} takes its place")
+        name = CALLED.get(process, process)
+        stage.tell(f"  $ kill -9 {old}     the {name} is dead; requests go on; {new} takes its place")
 
     return look
 
