@@ -1,6 +1,5 @@
 """The guards that need no baseline: the absolute circuit breaker and the crash guard. Pure."""
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,7 +27,6 @@ class Harm:
     outage: bool = False  # the old version fails as plainly: what both feel is not the new one's fault
     _breaker: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
     _old: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
-    _window: deque[tuple[int, int, int]] = field(default_factory=deque)  # second, requests, failed
     _last: dict[InstanceId, int] = field(default_factory=dict)
     _crashes: dict[InstanceId, int] | None = None  # since the first look
 
@@ -40,14 +38,11 @@ class Harm:
     def count(self, second: Second) -> None:
         """Look at one second. A lost one shows less than there was, never more: what failed in it counts."""
         arm = second.arms.get((self.service, self.slot), NOTHING)
-        self._window.append((second.at, arm.requests, arm.failed))
-        while self._window[0][0] <= second.at - WINDOW_S:
-            self._window.popleft()
         old = second.arms.get((self.service, other(self.slot)), NOTHING)
         trips = self._breaker.feed(second.at, arm.requests, arm.failed)
         self.outage = self._old.feed(second.at, old.requests, old.failed) and trips
         if trips and not self.outage and self.reason is None:
-            requests, failed = (sum(each[part] for each in self._window) for part in (1, 2))
+            requests, failed = (sum(each[part] for each in self._breaker.seconds) for part in (1, 2))
             self.reason = StepFailed(
                 "canary-fails",
                 f"the new version of {self.service} fails {failed} of {requests} requests in {WINDOW_S} s",
