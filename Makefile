@@ -1,4 +1,4 @@
-# make demo: see it work.  make bench, make soak MINUTES=10: figures.  make test: everything CI does.  Each target sets up what it needs.
+# make demo: see it work.  make bench, make soak MINUTES=60: figures.  make test: everything CI does.  Each target sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,7 +36,7 @@ docs: setup  # what is made from the code: two pages and two schemas
 	$(BIN)/python docs/make.py
 
 soak: setup
-	$(BIN)/python bench/changes/soak.py --minutes $(or $(MINUTES),10)
+	$(BIN)/python bench/changes/soak.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

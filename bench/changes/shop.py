@@ -30,11 +30,15 @@ class Bench:
         self._number = 0
 
     def change(self, **services: dict[str, Any]) -> str:
+        """Write a change file of services alone; returns its name."""
+        return self.written({"services": services})
+
+    def written(self, body: dict[str, Any]) -> str:
         """Write a change file; returns its name."""
         self._number += 1
         name = f"bench-{self._number}"
         file = self.stage.file.parent / "changes" / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({"change": name, "services": services}))
+        file.write_text(yaml.safe_dump({"change": name} | body))
         return name
 
     def apply(self, name: str, expect: Exit = Exit.DONE) -> str:

@@ -1,92 +1,150 @@
-"""Hours of change: random runs under load, with everything of ours killed at random moments; stops at the first harm.
+"""Random runs under load, with anything of ours killed at random moments; stops at the first harm.
 
-    python bench/changes/soak.py [--minutes 10] [--seed 1]
+    python bench/changes/soak.py [--runs 50 | --minutes 60] [--seed 1] [--first 1]
 
-After each run: no request failed, it ended completed or rolled back and whole, no process is missing or too many. At
-the end every acknowledged order is read back.
+Services by every strategy, a schema change, a flag, all of it in one, and versions that are broken on purpose; while a
+run goes on, controller, gateway, flag server, recorder, PostgreSQL, instances, shims and connections to the database are
+killed. After each run: no request failed that had to succeed, no row differs, it ended completed or rolled back and
+whole, and no process is missing or too many. At the end every acknowledged order is read back.
+
+The choice of run N depends on the seed, N, and what serves before it; `--first N` begins there.
 """
 
 import argparse
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run by its path: the benchmarks' own folder
 
-from bench.changes.shop import Bench, held, kill, randomly, running, until
+from bench.changes.faults import Fault, faults, strike
+from bench.changes.shop import Bench, held, randomly, running, until
+from bench.changes.varied import wanted
+from bench.changes.whole import harm_after, harm_of_processes, serving, world
 
+from hitless.app.demo import rows
+from hitless.app.demo.stage import ActFailed
 from hitless.kit.errors import HitlessError
 
-STRATEGIES = ("blue-green", "rolling", "canary")
+BROKEN = {("orders", "1.3"), ("orders", "1.4"), ("orders", "1.5"), ("web", "2.1")}
+
+
+@dataclass
+class Soaked:
+    """What was done and seen."""
+
+    runs: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    killed: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)  # requests, by what was killed
+    harm: str = ""
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--minutes", type=float, default=10.0)
-    options.add_argument("--rate", type=float, default=200.0)
+    options.add_argument("--runs", type=int, default=50)
+    options.add_argument("--minutes", type=float, help="go on for so long, however many runs that are")
+    options.add_argument("--rate", type=float, default=100.0)
     options.add_argument("--seed", type=int, default=1)
-    wanted = options.parse_args()
-    with running(rate=wanted.rate) as bench:
+    options.add_argument("--first", type=int, default=1, help="the number of the first run")
+    asked = options.parse_args()
+    end = time.monotonic() + (asked.minutes or 24 * 60) * 60
+    numbers = range(asked.first, sys.maxsize if asked.minutes else asked.first + asked.runs)
+    print(f"seed {asked.seed}, {asked.rate:g} requests/s", flush=True)
+    with running(rate=asked.rate) as bench:
+        rows.seed(bench.stage.state)
+        bench.stage.broken |= BROKEN
         bench.stage.load.start()
-        harm = soak(bench, wanted.minutes * 60, wanted.seed)
+        soaked = Soaked()
+        for number in numbers:
+            if soaked.harm or time.monotonic() > end:
+                break
+            one_run(bench, soaked, number, asked.seed)
         report = bench.stage.load.stop()
-    print(f"{report.total} requests, {report.failed} failed; {held(report)}")
-    print(f"{len(report.acknowledged)} orders acknowledged, {len(report.missing or ())} missing")
-    if harm:
-        print(f"HARM {harm}\n{report.to_text()}", file=sys.stderr)
-    return 1 if harm or report.failed or report.missing else 0
+    counts = bench.stage.counts(report)
+    print(f"{soaked.runs} runs: {_counted(soaked.ends)}; killed: {_counted(soaked.killed)}")
+    print(f"{counts.total} requests, {counts.failed - soaked.cut.total()} failed that had to succeed")
+    print(f"  beside them {counts.failed_there} of {counts.met_broken} at versions broken on purpose,")
+    print(f"  and cut by a kill of what carried them: {_counted(soaked.cut)}")
+    print(f"{len(report.acknowledged)} orders acknowledged, {len(report.missing or ())} missing; {held(report)}")
+    if soaked.harm:
+        print(f"HARM {soaked.harm}\n{report.to_text()}", file=sys.stderr)
+    return 1 if soaked.harm or report.missing else 0
 
 
-def soak(bench: Bench, seconds: float, seed: int) -> str:
-    """Change and kill until the time is over; returns what went wrong, or nothing."""
-    chance, end, number = randomly(seed), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        number += 1
-        service, strategy = chance.choice(["web", "accounts"]), chance.choice(STRATEGIES)
-        name = bench.change(**{service: {"to": bench.other(service), "strategy": strategy, "bake": "1s"}})
-        ends: list[str] = []
-        working = threading.Thread(target=lambda name=name, ends=ends: ends.append(carry_out(bench, name)))
-        working.start()
-        killed = []
-        while working.is_alive():
-            time.sleep(chance.uniform(0.3, 3.0))
-            if working.is_alive() and chance.random() < 0.5:
-                killed.append(victim := chance.choice(["controller", "controller", "recorder", "shim"]))
-                strike(bench, victim, chance.random())
-        working.join()
-        print(f"{number:>4}  {service} by {strategy}: {ends[0]}, killed: {', '.join(killed) or 'nothing'}", flush=True)
-        if ends[0] not in ("completed", "rolled-back"):
-            return ends[0]
-        if too_many := bench.duplicates():
-            return f"too many processes: {too_many}"
-        if bench.stage.load.report().failed:
-            return "a request failed"
-    return ""
+def one_run(bench: Bench, soaked: Soaked, number: int, seed: int) -> None:
+    """Carry one change out, killing meanwhile, then look at everything; and back again where it is asked for."""
+    chance, before = randomly(f"{seed}-{number}"), world(bench)
+    change = wanted(chance, serving(before))
+    name = bench.written(change.body)
+    state = shaken(bench, soaked, f"{number:>4}  {change.kind}", faults(chance), lambda: carried_out(bench, name))
+    soaked.harm = soaked.harm or harm_after(bench, change, state, before)
+    if state == "completed" and change.and_back and not soaked.harm:
+        run = bench.stage.runs[-1].run
+        shaken(bench, soaked, "      and back", faults(chance, 3), lambda: rolled_back(bench, run))
+        now = world(bench)
+        soaked.harm = soaked.harm or ("" if now == before else f"rolled back, and not as it was: {before} -> {now}")
+        soaked.harm = soaked.harm or harm_of_processes(bench)
+    if soaked.harm:
+        soaked.harm = f"run {number} of seed {seed}, {bench.stage.runs[-1].run}: {soaked.harm}"
 
 
-def carry_out(bench: Bench, name: str) -> str:
-    try:
-        bench.apply(name)
-    except HitlessError as failure:
-        return failure.text
+def shaken(bench: Bench, soaked: Soaked, title: str, blows: list[Fault], work: Callable[[], str]) -> str:
+    """Do something in a thread of its own, and strike meanwhile; returns how it ended."""
+    ends: list[str] = []
+    failed, began = bench.stage.counts().failed, time.monotonic()
+    working = threading.Thread(target=lambda: ends.append(work()))
+    working.start()
+    struck, cut = list[str](), 0
+    for blow in blows:
+        working.join(blow.pause_s)
+        if not working.is_alive():
+            break
+        struck.append(blow.victim)
+        lost = strike(bench, blow)
+        soaked.cut[blow.victim] += lost
+        cut += lost
+    working.join()
+    settle(bench)
+    soaked.runs += 1
+    soaked.ends[ends[0]] += 1
+    soaked.killed.update(struck)
+    took = time.monotonic() - began
+    print(f"{title}: {ends[0]} after {took:.0f} s, killed: {', '.join(struck) or 'nothing'}; cut {cut}", flush=True)
+    if (more := bench.stage.counts().failed - failed - cut) > 0:
+        soaked.harm = f"{more} requests failed: {bench.stage.load.report().reasons}"
+    return ends[0]
+
+
+def carried_out(bench: Bench, name: str) -> str:
+    """Apply a change; returns the state that its run ended in."""
+    with suppress(ActFailed):  # taken back, which may be right
+        bench.stage.apply(name)
     return bench.stage.runs[-1].state
 
 
-def strike(bench: Bench, victim: str, where: float) -> None:
-    if victim != "shim":
-        bench.stage.kill(victim)
-        return
-    import json
-
-    files = sorted((bench.stage.state / "processes").glob("*-*/status.json"))
-    file = files[int(where * len(files))]
-    shim = json.loads(file.read_text())["shim"]["pid"]
+def rolled_back(bench: Bench, run: str) -> str:
+    """Take a completed run back; returns the state that it is in then."""
     try:
-        kill(shim)
-    except ProcessLookupError:
-        return  # it had just ended
-    until(lambda: not file.exists() or json.loads(file.read_text())["shim"]["pid"] != shim)
+        bench.stage.hitless("rollback", run)
+        return str(bench.stage.hitless("show", run)["state"])
+    except HitlessError as failure:
+        return failure.text
+
+
+def settle(bench: Bench) -> None:
+    """Until what was on its way is counted."""
+    seen = bench.stage.load.report().total
+    until(lambda: bench.stage.load.report().total > seen + bench.stage.rate)
+
+
+def _counted(what: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(what.items())) or "nothing"
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hitless.app.observation import SECONDS_CLOSE_S, recent
+from hitless.app.observation import recent
+from hitless.app.recent_ticks import CLOSED_S
 from hitless.app.world import World
 from hitless.engine.journal import Ended, Entry, Fact, Noted, State
 from hitless.engine.ports import Journal, RunRow
 from hitless.kit.errors import HitlessError
 from hitless.signals.ports import Second
 
-SETTLED_S = SECONDS_CLOSE_S + 1.0  # after the end, until the last seconds of the run are counted too
+SETTLED_S = CLOSED_S + 1.0  # after the end, until the last seconds of the run are counted too
 Felt = Callable[[float, float], Awaitable[list[Second]]]  # since, until -> closed seconds
 
 

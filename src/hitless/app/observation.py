@@ -15,7 +15,6 @@ from hitless.traffic.steps import Routing
 
 RATE_WINDOW_S = 60
 FELT_WINDOW_S = 900
-SECONDS_CLOSE_S = 3.1  # since a second began: until its late records are in, so that nobody waits for it
 
 
 async def observe(world: World) -> Facts:
@@ -81,7 +80,7 @@ def felt_by_users(seconds: Sequence[Second]) -> dict[str, Felt]:
 
 
 async def recent(world: World, since: float) -> list[Second]:
-    """Return the seconds from `since` until about now; what cannot be had within a second is left out."""
+    """Return the closed seconds from `since` on."""
     return await recent_ticks(world.ticks, world.clock, since)
 
 

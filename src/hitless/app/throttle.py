@@ -9,7 +9,7 @@ from hitless.signals.ports import Second, Ticks
 from hitless.verdict import EDGES
 
 BEFORE_S = 30.0  # before a backfill began: what users felt without it
-NOW_S, CLOSED_S = 6.0, 3.5  # the seconds in between are closed: nobody waits for them
+NOW_S = 6.0  # what users feel now: the seconds since then that are closed
 LOOK_S = 1.0  # between two looks; batches in between go by the last one
 WORSE = 2.0  # times the p99 of before
 SLACK_MS = 20.0  # and at least this much more: below, nobody notices
@@ -34,7 +34,7 @@ class UsersFirst:
         """Return when the next batch may run, after 5 s at the latest."""
         began = self._clock.now()
         if began - self._asked_at > IDLE_S:
-            self._before_ms = p99_ms(await recent_ticks(self._ticks, self._clock, began - BEFORE_S, CLOSED_S))
+            self._before_ms = p99_ms(await recent_ticks(self._ticks, self._clock, began - BEFORE_S))
         self._asked_at = began
         while await self._is_felt() and self._clock.now() - began < LONGEST_S:
             await self._clock.sleep(PAUSE_S)
@@ -45,7 +45,7 @@ class UsersFirst:
         now = self._clock.now()
         if now - self._looked_at >= LOOK_S:
             self._looked_at = now
-            seconds = await recent_ticks(self._ticks, self._clock, now - NOW_S, CLOSED_S)
+            seconds = await recent_ticks(self._ticks, self._clock, now - NOW_S)
             self._blind = not seconds or all(second.lost for second in seconds)
             self._felt = worse(self._before_ms, p99_ms(seconds))
         return self._felt
