@@ -54,6 +54,7 @@ def account_of(row: RunRow, entries: Sequence[Entry]) -> dict[str, Any]:
         "requests": counted(entries),
         "versions": _versions(plan["steps"]),
         "rows": _rows(plan["steps"], entries),
+        "rolling": list(_rolling(entries)),
         "verdicts": list(_verdicts(plan["steps"], entries)),
         "people": list(_people(entries)),
         "troubles": list(_troubles(plan["steps"], entries)),
@@ -134,6 +135,13 @@ def _rows(steps: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> list[
             table = str(entry.fact.remark.get("table", ""))
             last[entry.fact.position, table] = {**_at(entry, steps), **entry.fact.remark}
     return list(last.values())
+
+
+def _rolling(entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """Yield what rolling verification had to tell after the switch: a first whole sweep, rows that differ, or none."""
+    for entry in entries:
+        if isinstance(entry.fact, Noted) and "rolling" in entry.fact.remark:
+            yield {"at": entry.at, **entry.fact.remark}
 
 
 def _verdicts(steps: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:

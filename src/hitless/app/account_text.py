@@ -113,6 +113,7 @@ def _happened(account: Mapping[str, Any]) -> Iterator[str]:
                 for each in account["rows"]
             ],
         )
+    yield from _rolling(account)
     if account["troubles"]:
         yield "## Trouble that passed, or was gone over\n"
         yield from (
@@ -127,6 +128,30 @@ def _version(account: Mapping[str, Any], service: str, slot: str) -> str:
     known = account["versions"].get(service, {})
     twice = list(known.values()).count(known.get(slot)) > 1  # the same code, before and after
     return _cell(known.get(slot, "the same throughout") + (f" in slot {slot}" if twice else ""))
+
+
+def _rolling(account: Mapping[str, Any]) -> Iterator[str]:
+    if account["rolling"]:
+        yield "## Compared again after the switch\n"
+        rows = [
+            (
+                _after(account, each["at"]),
+                each["rolling"],
+                f"{each.get('compared', 0):,}",
+                each.get("sweeps", 0),
+                _differ(each),
+            )
+            for each in account["rolling"]
+        ]
+        yield from _table(("after", "database", "rows compared", "all of them", "rows that differ"), rows)
+
+
+def _differ(told: Mapping[str, Any]) -> str:
+    if "failed" in told:
+        return _cell(told["failed"])
+    return _cell(
+        "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['said']}" for row in told["differing"]) or "none"
+    )
 
 
 def _verdicts(account: Mapping[str, Any]) -> Iterator[str]:

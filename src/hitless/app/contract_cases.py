@@ -1,17 +1,15 @@
 """Contract as a use case: asked for by a person, or done by itself when its time has come."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 
 from hitless.app.contract_rules import AGREED, approval_at_start, contracts, left_open
-from hitless.app.facts import Facts
 from hitless.app.journal import StoredJournal
-from hitless.app.observation import observe
+from hitless.app.still_needed import StillNeeded
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
 from hitless.engine.ports import RunRow
-from hitless.kit.errors import InvalidInput, Refused
+from hitless.kit.errors import Abandon, HitlessError, InvalidInput, Refused
 from hitless.plan.plan import Plan
 from hitless.store.postgres import Store
 
@@ -23,7 +21,7 @@ class ContractCases:
 
     def __init__(self, *, world: World, store: Store, engine: Engine, deciding: asyncio.Lock) -> None:
         self._world, self._store, self._engine, self._deciding = world, store, engine, deciding
-        self._journal = StoredJournal(store)
+        self._journal, self._needed = StoredJournal(store), StillNeeded(world)
         self._looked_at = 0.0
 
     async def begin(self, plan: Plan, approved_by: str | None, key: str | None = None) -> str:
@@ -47,8 +45,8 @@ class ContractCases:
                         f"run {other.run} ({other.change}) has {', '.join(both)}",
                         f"wait for it: hitless watch {other.run}",
                     )
-            for refusal in too_early(Plan.from_json(row.plan, KINDS), await observe(self._world)):
-                raise refusal
+            for step in contracts(Plan.from_json(row.plan, KINDS)):
+                await self._needed.refuse(step)
             await self._engine.approve(run, who)
 
     async def tend(self) -> None:
@@ -61,7 +59,9 @@ class ContractCases:
             if row.state == "completed" and row.plan["gate"] is not None and (who := await self._due(row, now)):
                 try:
                     await self.approve(row.run, who)
-                except Refused as refusal:
+                except Abandon:
+                    raise
+                except HitlessError as refusal:  # a database or a flag server may be away
                     with suppress(Refused):  # somebody was faster
                         await self._engine.withhold(row.run, refusal.code, refusal.text, refusal.hint)
 
@@ -70,19 +70,3 @@ class ContractCases:
         if still is None or still.due_at is None or now < still.due_at:
             return None
         return still.who
-
-
-def too_early(plan: Plan, facts: Facts) -> Iterator[Refused]:
-    """Yield why the old side is still needed: instances that were started on it."""
-    for step in contracts(plan):
-        for name, now in facts.services.items():
-            for there in now.slots.values():
-                launch = there.launch
-                if launch.database == step.database and launch.schema != step.version:
-                    yield Refused(
-                        "contract-too-early",
-                        f'"{step.database}" still serves {name} {launch.version} ({len(there.numbers)} instances), '
-                        f"which uses {launch.schema or 'its tables as they are'}",
-                        f"wait until it is gone (hitless status), or move it in a change: "
-                        f"services: {{{name}: {{restart: true, schema: {step.version}}}}}",
-                    )

@@ -34,6 +34,14 @@ def approval_at_start(plan: Plan, approved_by: str | None) -> str | None:
     return (approved_by or _nobody_needed(plan)) if wait_s == 0 else None
 
 
+def watched(plan: Plan, entries: Sequence[Entry]) -> tuple[Contract, ...]:
+    """Return the contracts of a run that are to come: until then both sides of their databases are compared."""
+    run = fold(entries)
+    if run.turned_back or run.ended in ("rolled-back", "rollback-incomplete") or run.reached >= len(plan.steps):
+        return ()
+    return contracts(plan)
+
+
 def left_open(plan: Plan, entries: Sequence[Entry]) -> Open | None:
     """Return what a completed run has left open; None if that is nothing."""
     run = fold(entries)

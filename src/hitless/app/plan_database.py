@@ -12,6 +12,7 @@ from hitless.database.forecast import forecast
 from hitless.database.migration import Migration
 from hitless.database.observation import DatabaseNow
 from hitless.database.steps import Contract, SchemaSteps, schema_steps
+from hitless.flags.stages import EVERYONE
 from hitless.kit.units import format_duration
 from hitless.plan.change import Change, DatabaseChange
 from hitless.plan.plan import Refusal
@@ -126,7 +127,9 @@ class DatabasePart:
             return Proposal(refusals=refusals)
         steps, after_s = selection.steps, selection.wanted.contract
         conclude = tuple(
-            replace(step, destroys=_destroys(rehearsed), after_s=after_s) if isinstance(step, Contract) else step
+            replace(step, destroys=_destroys(rehearsed), after_s=after_s, flags=tuple(self.change.flags))
+            if isinstance(step, Contract)
+            else step
             for step in steps.after
         )
         return Proposal(
@@ -149,6 +152,9 @@ class DatabasePart:
                 f"{name}: contract waits until these have moved: {', '.join(waiting)} "
                 f"(a change with `to` or `restart: true`, and `schema: {selection.version}`)"
             )
+        for flag, staged in self.change.flags.items():
+            if staged.stages[-1:] != (EVERYONE,):
+                yield f"{name}: contract waits until flag {flag} stands at everyone; its last stage here is not"
         if rehearsed.where:
             yield f"{name}: rehearsed in {rehearsed.where}, with {rehearsed.queries} queries of the running code"
         for finding in rehearsed.findings:

@@ -8,6 +8,7 @@ from hitless.app.account import counted
 from hitless.app.contract_rules import left_open
 from hitless.app.going_back import lost
 from hitless.app.observation import recent
+from hitless.app.rolling import rolled_in
 from hitless.app.world import KINDS, World
 from hitless.engine.journal import Entry, Noted, Run, fold
 from hitless.engine.ports import Journal, RunRow
@@ -55,6 +56,7 @@ class Reports:
             "due_at": still.due_at if still else None,
             "agreed_by": still.who if still else None,
             "lost_by_rollback": await self._lost(whole) if still else [],
+            "rolling": await self._rolling(whole),
         }
 
     async def _lost(self, plan: Plan) -> list[dict[str, Any]]:
@@ -62,6 +64,12 @@ class Reports:
         with suppress(HitlessError):
             rows = await lost(plan.steps, self._world.databases)
             return [{"table": row.table, "key": list(row.key), "why": row.why} for row in rows]
+        return []
+
+    async def _rolling(self, plan: Plan) -> list[dict[str, Any]]:
+        """Say how often rows were compared since the switch, and which differ; nothing of what does not answer."""
+        with suppress(HitlessError):
+            return await rolled_in(plan, self._world.databases)
         return []
 
     async def _requests(self, row: RunRow, entries: Any) -> dict[str, int]:

@@ -67,6 +67,7 @@ def show_command(at: Here, flag: str, set_name: str) -> int:
 @click.option("--owner", help="Who answers for it.")
 @click.option("--expires", help="The day after which it is stale: 2027-01-31; empty: never.")
 @click.option("--requires", help="Other flags that must be on: new-accounts,theme=dark; empty: none.")
+@click.option("--needs-schema", help="What variants need of a database: off=main/0001_shop; empty: nothing.")
 @click.option("--about", help="What it is for.")
 @click.option("--cancel", type=int, help="Let this scheduled edit not happen.")
 @set_option
@@ -80,7 +81,7 @@ def set_command(at: Here, /, flag: str, **given: Any) -> int:
         answer = at.client().post(f"/v1/flag-edits/{given['cancel']}/cancel", {"who": who()})
         emit_json(answer) if at.as_json else say(f"edit {given['cancel']} will not happen")
         return Exit.DONE
-    names = ("variant", "owner", "expires", "requires", "about")
+    names = ("variant", "owner", "expires", "requires", "needs_schema", "about")
     wish = {name: given[name] for name in names if given[name] is not None}
     if given["killed"]:
         wish["killed"] = given["killed"] == "kill"

@@ -94,6 +94,16 @@ def _open_text(run: str, still: Mapping[str, Any]) -> Iterator[str]:
     if rows := still["lost_by_rollback"]:
         shown = "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['why']}" for row in rows[:5])
         yield f"  rollback would give up {len(rows)} rows (--accept-loss {len(rows)}): {shown}"
+    for each in still["rolling"]:
+        yield from _rolling_text(each)
+
+
+def _rolling_text(found: Mapping[str, Any]) -> Iterator[str]:
+    differing = found["differing"]
+    said = f"{len(differing)} rows differ: contract is refused" if differing else "none differs"
+    times = f", all of them {found['sweeps']} times" if found["sweeps"] else ""
+    yield f"  {found['database']} since the switch: {found['compared']:,} rows compared{times}; {said}"
+    yield from (f"    {row['table']} {'/'.join(row['key'])}: {row['said']}" for row in differing)
 
 
 def fact_text(fact: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:

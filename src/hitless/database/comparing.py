@@ -2,6 +2,8 @@
 
 # ruff: noqa: S608  every name that is put in is quoted; expressions are the user's own SQL
 
+from dataclasses import dataclass
+
 from hitless.database.mirror import (
     folded,
     groups,
@@ -19,6 +21,15 @@ from hitless.database.names import MARK, quoted
 from hitless.database.pieces import Fill, Shadow
 from hitless.database.ranges import Bound, within
 from hitless.database.sync import moving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A row whose sides do not follow from each other."""
+
+    table: str
+    key: tuple[str, ...]  # as texts
+    said: str  # each column that differs: what it is and what it should be
 
 
 def _fixed(fills: tuple[Fill, ...]) -> tuple[Fill, ...]:

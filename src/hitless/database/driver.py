@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable
 
 from hitless.database import expanding, filling, phases, shape, verifying
+from hitless.database.comparing import Difference
 from hitless.database.compiled import Compiled
 from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted
 from hitless.database.postgres import Guard, Session, Target, nobody_else
+from hitless.database.rolling import Rolled, look_again, roll, rolled
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.database.throttling import P99, Throttler
 from hitless.database.unmappable import Unmappable
@@ -20,6 +22,7 @@ from hitless.plan.step import Step
 UrlOf = Callable[[str], str]  # the URL of a database by its name; may hold a secret, so it is asked for each time
 
 SchemaStep = Expand | Withdraw | Backfill | Verify | Switch | Contract
+ROLLING_LOCK_MS = 1000  # a table that somebody has for longer is compared in a later round
 Accepted = Callable[[str], Awaitable[int]]  # how many rows of a run may be given up when it is taken back
 
 
@@ -211,9 +214,34 @@ async def unmappable(url: str, version: str) -> list[Unmappable]:
         return await listed(target, compiled) if compiled is not None else []
 
 
-async def rolling(url: str, version: str, budget_s: float = 0.2) -> list[verifying.Difference]:
-    """Compare some more rows of an open change, for about `budget_s` seconds, going on where the last call stopped."""
+async def rolling(url: str, version: str, budget_s: float = 0.2) -> Rolled | None:
+    """Compare some more rows of a change that is switched, for about `budget_s` seconds; None: it is not, or no more.
+
+    Raises HitlessError `database-down`.
+    """
+    async with Target.open(url) as target:
+        await target.set_up()
+        change = await target.change(version)
+        if change is None or change.compiled is None or change.state != "verified" or not change.switched:
+            return None
+        await target.rows("SELECT set_config('lock_timeout', %s, false)", f"{ROLLING_LOCK_MS}ms")
+        await roll(target, change.compiled, budget_s)
+        return await rolled(target, version)
+
+
+async def still_differing(url: str, version: str) -> tuple[Difference, ...]:
+    """Look again at the rows of a change that differed; returns those that still do."""
     async with Target.open(url) as target:
         await target.set_up()
         compiled = await phases.recorded(target, version, "verified")
-        return await verifying.roll(target, compiled, budget_s) if compiled is not None else []
+        if compiled is None:
+            return ()
+        await look_again(target, compiled)
+        return (await rolled(target, version)).differences
+
+
+async def rolled_so_far(url: str, version: str) -> Rolled:
+    """Return how far rolling verification of a change has come, without comparing anything."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        return await rolled(target, version)

@@ -64,7 +64,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
 
 
 async def _forget(target: Target, version: str) -> None:
-    for table in ("checkpoint", "unmappable"):
+    for table in ("checkpoint", "unmappable", "rolling", "difference"):
         await target.rows(
             f"DELETE FROM hitless.{table} WHERE space = current_schema() AND version = %s RETURNING 1",  # noqa: S608
             version,

@@ -1,10 +1,9 @@
-"""Verification of every row by ranges of the key; whole before the switch and before contract, rolling in between."""
+"""Verification of every row by ranges of the key; whole before the switch and before contract."""
 
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from hitless.database import comparing, mirror
+from hitless.database.comparing import Difference
 from hitless.database.compiled import Compiled
 from hitless.database.mirror import key_text
 from hitless.database.names import quoted
@@ -16,15 +15,6 @@ from hitless.plan.ports import StepFailed
 
 RANGE_ROWS = 50_000  # of one range
 LISTED = 20  # rows that differ, by key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A row whose sides do not follow from each other."""
-
-    table: str
-    key: tuple[str, ...]  # as texts
-    said: str  # each column that differs: what it is and what it should be
 
 
 Part = Sync | Shadow
@@ -58,15 +48,15 @@ async def differing(target: Target, compiled: Compiled, compared: dict[str, int]
     `compared` gets by table how many rows were looked at.
     """
     found: list[Difference] = []
-    await _pin(target, compiled)
+    await pin(target, compiled)
     for part in parts(compiled):
         mine: list[Difference] = []
         last: Bound = None
         while len(mine) < LISTED:
-            bound, rows = await _next(target, part, last)
-            mine += await _range(target, compiled.version, part, last, bound)
+            bound, rows = await next_bound(target, part, last, RANGE_ROWS)
+            mine += await compare(target, compiled.version, part, last, bound)
             if compared is not None:
-                compared[_table(part)] = compared.get(_table(part), 0) + rows
+                compared[table_of(part)] = compared.get(table_of(part), 0) + rows
             if bound is None:
                 break
             last = bound
@@ -74,58 +64,28 @@ async def differing(target: Target, compiled: Compiled, compared: dict[str, int]
     return found
 
 
-async def roll(target: Target, compiled: Compiled, budget_s: float) -> list[Difference]:
-    """Compare some more ranges, from where the last call stopped; after the last one it begins anew.
-
-    Called now and then from the switch to contract: in time every row is compared again and again.
-    """
-    found: list[Difference] = []
-    until = time.monotonic() + budget_s
-    await _pin(target, compiled)
-    for part in parts(compiled):
-        mark = f"verify {_table(part)}"
-        at = await target.rows(
-            "SELECT last FROM hitless.checkpoint WHERE space = current_schema() AND version = %s AND base = %s",
-            compiled.version,
-            mark,
-        )
-        last: Bound = at[0]["last"] if at else None
-        while True:
-            bound, _ = await _next(target, part, last)
-            found += await _range(target, compiled.version, part, last, bound)
-            last = bound
-            if bound is None or time.monotonic() > until:
-                break
-        await target.rows(
-            "INSERT INTO hitless.checkpoint (version, base, last) VALUES (%s, %s, %s) "
-            "ON CONFLICT (space, version, base) DO UPDATE SET last = excluded.last RETURNING 1",
-            compiled.version,
-            mark,
-            last,
-        )
-    return found[:LISTED]
-
-
-async def _pin(target: Target, compiled: Compiled) -> None:
+async def pin(target: Target, compiled: Compiled) -> None:
+    """Give our session the settings under which mappings are computed."""
     for name, each in compiled.pins.items():
         if name != "search_path":
             await target.rows("SELECT set_config(%s, %s, false)", name, each)
 
 
-def _table(part: Part) -> str:
+def table_of(part: Part) -> str:
+    """Return the table of the old side that a part is about."""
     return part.table if isinstance(part, Sync) else part.old
 
 
-async def _next(target: Target, part: Part, last: Bound) -> tuple[Bound, int]:
-    """Return the last key of the next range, and how many rows are in it."""
+async def next_bound(target: Target, part: Part, last: Bound, size: int) -> tuple[Bound, int]:
+    """Return the last key of the next `size` rows, and how many they are."""
     key = part.key if isinstance(part, Sync) else mirror.walked(part)
     if not key:
-        raise StepFailed("no-key", f"table {_table(part)} has no primary key", "give it a primary key first")
-    found = await target.rows(bound_query(_table(part), key, last, RANGE_ROWS))
+        raise StepFailed("no-key", f"table {table_of(part)} has no primary key", "give it a primary key first")
+    found = await target.rows(bound_query(table_of(part), key, last, size))
     return (list(found[0]["bound"]), int(found[0]["rows"])) if found else (None, 0)
 
 
-async def _range(target: Target, version: str, part: Part, last: Bound, bound: Bound) -> list[Difference]:
+async def compare(target: Target, version: str, part: Part, last: Bound, bound: Bound) -> list[Difference]:
     """Compare one range; None as bound: all that lies behind `last`."""
     if isinstance(part, Sync):
         if last is None and bound is None:
@@ -141,4 +101,4 @@ async def _range(target: Target, version: str, part: Part, last: Bound, bound: B
         if hashes["old_rows"] == hashes["new_rows"] and hashes["old_hash"] == hashes["new_hash"]:
             return []
         rows = await target.rows(comparing.differences(part, version, last, bound, LISTED))
-    return [Difference(table=_table(part), key=tuple(row["key"]), said=row["said"]) for row in rows]
+    return [Difference(table=table_of(part), key=tuple(row["key"]), said=row["said"]) for row in rows]

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Self
 
 from hitless.flags.plain import REQUIRES
+from hitless.flags.reach import NEEDS_SCHEMA, needs
 from hitless.flags.stages import Cohort, Members, at_stage, canonical, parse_stages
 from hitless.kit.errors import InvalidInput
 
@@ -27,6 +28,7 @@ class Wish:
     owner: str | None = None
     expires: str | None = None  # YYYY-MM-DD; empty: never
     requires: str | None = None  # other flags, see `hitless.flags.plain`; empty: none
+    needs_schema: str | None = None  # what variants need of a database, see `hitless.flags.reach`; empty: nothing
     about: str | None = None
 
     @classmethod
@@ -90,12 +92,14 @@ class Wish:
             after["defaultVariant"] = self.variant
         if self.killed is not None:
             after["state"] = "DISABLED" if self.killed else "ENABLED"
-        notes = {"owner": self.owner, "expires": self.expires, REQUIRES: self.requires, "description": self.about}
+        notes = {"owner": self.owner, "expires": self.expires, REQUIRES: self.requires, NEEDS_SCHEMA: self.needs_schema}
+        notes["description"] = self.about
         metadata = dict(after.get("metadata") or {})
         metadata |= {key: value for key, value in notes.items() if value}
         metadata = {key: value for key, value in metadata.items() if notes.get(key) != ""}
         if metadata or "metadata" in after:
             after["metadata"] = metadata
+        list(needs(flag, after))  # a broken one would only show at contract
         return after
 
 

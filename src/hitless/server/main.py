@@ -15,6 +15,8 @@ from hitless.app.going_back import AcceptedLoss
 from hitless.app.journal import StoredJournal
 from hitless.app.lifecycle import STORE, in_force
 from hitless.app.paths import load_system, state_folder
+from hitless.app.rolling import RollingVerification
+from hitless.app.still_needed import ContractLast, StillNeeded
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
 from hitless.flags.postgres import Definitions
@@ -66,9 +68,13 @@ async def _run(file: Path) -> int:
     )
     engine = _engine(world, store, state, abandoned)
     controller = Controller(file=file, state=state, system=system, world=world, store=store, engine=engine)
+    rolling = RollingVerification(world=world, store=store, engine=engine)
     await world.gateway.reconcile()
     await engine.recover()
-    looks = (store.ping, world.mend, world.runtime.retire_overdue, controller.flags.tend, controller.contracts.tend)
+    looks = (
+        *(store.ping, world.mend, world.runtime.retire_overdue),
+        *(controller.flags.tend, controller.contracts.tend, rolling.tend),
+    )
     tending = [asyncio.create_task(_tend(each, abandoned)) for each in looks]
     token = (state / "run" / "token").read_text().strip()
     await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)
@@ -96,7 +102,7 @@ async def _take_over(system: System, state: Path) -> tuple[Store, Fence]:
 def _engine(world: World, store: Store, state: Path, abandoned: Callable[[BaseException], None]) -> Engine:
     return Engine(
         journal=CountingJournal(StoredJournal(store), felt_in(world)),
-        drivers=world.drivers,
+        drivers={**world.drivers, "database": ContractLast(world.drivers["database"], StillNeeded(world))},
         kinds=KINDS,
         alarm=world.signals,
         clock=world.clock,

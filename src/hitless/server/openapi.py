@@ -21,6 +21,7 @@ _FLAG = {
     "owner": TEXT,
     "expires": {"type": "string", "format": "date"},
     "requires": TEXT,
+    "needs_schema": TEXT,
     "about": TEXT,
     "at": {"type": "string", "format": "date-time"},
     "wait_s": NUMBER,

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from hitless.database.driver import drift, rolling, sessions, switched
+from hitless.database.driver import drift, sessions
 from hitless.database.pooler import drop_role, make_role, may_make_roles, pooled_url
 from hitless.kit.errors import HitlessError, Refused
 from hitless.plan.ports import Moment, StepFailed
@@ -272,23 +272,6 @@ async def test_drift_is_named_down_to_indexes_and_types(changing: Make) -> None:
         '"people"."name" may be NULL now',
         'index "sneaky" of "people" is new',
     ]
-
-
-async def test_after_the_switch_rows_are_compared_again_and_again(
-    changing: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hitless.database.verifying.RANGE_ROWS", 40)
-    setup = "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people SELECT g, 'n' FROM generate_series(1, 100) g;"
-    change = changing(setup, LOUD.replace("loud, type: text", "loud, nullable: true, type: text") % "people")
-    await change.begin()
-    await change.up_to_code()
-    await switched(change.url, "0002_change", on=True)
-    with psycopg.connect(change.url) as secretly:
-        secretly.execute("SET hitless.sync = 'off'")
-        secretly.execute("UPDATE people SET loud = 'wrong' WHERE id = 77")
-    found = [await rolling(change.url, "0002_change", budget_s=0.0) for _ in range(4)]
-    assert [[each.key for each in some] for some in found] == [[], [("77",)], [], []]
-    assert found[1][0].said == "loud is 'wrong', should be 'N'"
 
 
 async def test_a_migration_out_of_order_or_edited_is_refused_and_both_directions_are_recorded(changing: Make) -> None:

@@ -1,15 +1,12 @@
-"""When contract happens: approved beforehand, by a person later, by itself when nothing is lost; and not too early."""
+"""When contract happens: approved beforehand, by a person later, by itself when nothing is lost; compared until then."""
 
 import pytest
 
-from hitless.app.contract_cases import too_early
-from hitless.app.contract_rules import AGREED, FIRST_PAUSE_S, NOTHING_LOST, approval_at_start, left_open
-from hitless.app.facts import Facts, Occupied, ServiceNow
+from hitless.app.contract_rules import AGREED, FIRST_PAUSE_S, NOTHING_LOST, approval_at_start, left_open, watched
+from hitless.app.rolling import news
 from hitless.database.steps import Contract, Expand, Verify
-from hitless.engine.journal import Approved, Ended, Entry, Fact, Finished, Noted, Started, Withheld
+from hitless.engine.journal import Approved, Ended, Entry, Fact, Finished, Noted, Started, TurnedBack, Withheld
 from hitless.plan.plan import Plan
-from hitless.runtime.steps import Launch
-from hitless.traffic.steps import Routing
 
 GONE = ("column accounts.name",)
 
@@ -89,17 +86,28 @@ def test_several_databases_wait_for_the_last_of_them() -> None:
     assert approval_at_start(plan_of(contract(0, ()), contract(None)), None) is None
 
 
-@pytest.mark.parametrize(("schema", "early"), [("0001_shop", True), (None, True), ("0002_x", False)])
-def test_an_instance_on_the_old_schema_version_makes_it_too_early(schema: str | None, early: bool) -> None:
-    launch = Launch(service="orders", version="1.0", run=("o",), cwd="/", database="main", schema=schema)
-    now = ServiceNow(
-        routing=Routing(service="orders", baseline="a"), slots={"a": Occupied(launch=launch, numbers=(1, 2))}
-    )
-    facts = Facts(
-        services={"orders": now}, requests_per_s={}, long_connections={}, resident_bytes={}, available_bytes=0
-    )
-    found = list(too_early(plan_of(contract(None)), facts))
-    assert bool(found) is early
-    if early:
-        assert found[0].code == "contract-too-early"
-        assert 'main" still serves orders 1.0 (2 instances)' in found[0].text
+def test_a_change_is_compared_until_it_is_contracted_or_taken_back() -> None:
+    plan = plan_of(contract(None))
+    assert watched(plan, entries(*DONE[:1])) == watched(plan, entries(*DONE)) == (contract(None),)
+    back = entries(*DONE, (200, TurnedBack("rolled-back", "why")))
+    over = entries(*DONE, (200, Approved("ann")), (201, Started(1)), (202, Finished(1)), (203, Started(2)))
+    assert watched(plan, back) == watched(plan, over) == ()
+
+
+def remark(**more: object) -> dict[str, object]:
+    return {"rolling": "main", "version": "0002_x", "compared": 1000, "sweeps": 0, "differing": [], **more}
+
+
+ROW = {"table": "people", "key": ["7"], "said": "loud is 'x', should be 'N7'"}
+
+
+def test_the_journal_is_told_of_rolling_verification_only_what_it_does_not_say_yet() -> None:
+    swept, differs = remark(sweeps=1), remark(differing=[ROW], sweeps=2)
+    failed = {"rolling": "main", "version": "0002_x", "failed": "database-down: gone"}
+    told: list[tuple[float, Fact]] = list(DONE)
+    noted = []
+    for each in (remark(), swept, remark(sweeps=2), differs, differs, failed, failed, differs, remark(sweeps=3)):
+        if news(each, entries(*told)):
+            noted.append(each)
+            told.append((200, Noted(1, each)))
+    assert noted == [swept, differs, failed, differs, remark(sweeps=3)]

@@ -1,0 +1,85 @@
+"""From the switch to contract both sides of a change are compared again and again; what is found is in the journal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hitless.app.contract_rules import contracts, watched
+from hitless.app.databases import Databases
+from hitless.app.journal import StoredJournal
+from hitless.app.world import KINDS, World
+from hitless.database.driver import rolled_so_far, rolling
+from hitless.database.rolling import Rolled
+from hitless.database.steps import Contract
+from hitless.engine.engine import Engine
+from hitless.engine.journal import Entry, Noted
+from hitless.engine.ports import RunRow
+from hitless.kit.errors import Abandon, HitlessError
+from hitless.plan.plan import Plan
+from hitless.store.postgres import Store
+
+LOOK_S = 5.0  # between two rounds
+ROUND_S = 0.2  # of comparing, for each database: a connection of its own is busy for 4 % of the time
+REMARK = "rolling"  # of the journal: the database, what was compared, and what differs
+
+
+class RollingVerification:
+    """Gives every change that is switched and not contracted a round now and then."""
+
+    def __init__(self, *, world: World, store: Store, engine: Engine) -> None:
+        self._world, self._store, self._engine = world, store, engine
+        self._journal = StoredJournal(store)
+        self._looked_at = 0.0
+        self._over: set[str] = set()  # runs that have nothing to compare any more
+
+    async def tend(self) -> None:
+        """Compare some more rows of each open change; a database that does not answer is left to a later round."""
+        now = self._world.clock.now()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        for row in (RunRow(**each) for each in await self._store.runs()):
+            if row.plan["gate"] is not None and row.run not in self._over:
+                await self._rounds(row)
+
+    async def _rounds(self, row: RunRow) -> None:
+        plan, entries = Plan.from_json(row.plan, KINDS), await self._journal.entries(row.run)
+        steps = watched(plan, entries)
+        if not steps:
+            self._over.add(row.run)
+        for step in steps:
+            try:
+                remark = await self._round(step)
+            except Abandon:
+                raise
+            except HitlessError as error:
+                remark = {REMARK: step.database, "version": step.version, "failed": f"{error.code}: {error.text}"}
+            if remark is not None and news(remark, entries):
+                await self._engine.note(row.run, plan.gate or 0, remark)
+
+    async def _round(self, step: Contract) -> dict[str, Any] | None:
+        found = await rolling(self._world.databases.url(step.database), step.version, ROUND_S)
+        return None if found is None else {REMARK: step.database, "version": step.version, **plain(found)}
+
+
+def plain(found: Rolled) -> dict[str, Any]:
+    """Write as plain data how far it has come, and which rows differ."""
+    differing = [{"table": each.table, "key": list(each.key), "said": each.said} for each in found.differences]
+    return {"compared": found.rows, "sweeps": found.sweeps, "differing": differing}
+
+
+def news(remark: Mapping[str, Any], entries: Sequence[Entry]) -> bool:
+    """Tell whether the journal does not say so yet: a first whole sweep, other rows that differ, another trouble."""
+    told = [each.fact.remark for each in entries if isinstance(each.fact, Noted)]
+    mine = [each for each in told if each.get(REMARK) == remark[REMARK]]
+    before = mine[-1] if mine else {"differing": [], "sweeps": 0}
+    names = ("differing", "failed")
+    swept = remark.get("sweeps", 0) > 0 and not any(each.get("sweeps", 0) for each in mine)
+    return swept or any(remark.get(name) != before.get(name) for name in names)
+
+
+async def rolled_in(plan: Plan, databases: Databases) -> list[dict[str, Any]]:
+    """Return for each database of a plan how far it has come, and which rows differ. Raises `database-down`."""
+    return [
+        {"database": step.database, **plain(await rolled_so_far(databases.url(step.database), step.version))}
+        for step in contracts(plan)
+    ]
