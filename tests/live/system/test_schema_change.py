@@ -73,6 +73,46 @@ def columns(url: str) -> set[str]:
         return {row[0] for row in rows.fetchall()}
 
 
+def secretly(url: str, sql: str) -> None:
+    """Write past the triggers, as nobody should."""
+    with psycopg.connect(url, autocommit=True, application_name="hitless") as connection:
+        connection.execute("SET hitless.sync = 'off'")
+        connection.execute(sql.encode())
+
+
+def it_is_too_early_while_a_row_differs(shop, url: str, run: str) -> None:
+    """It is found by comparing again and again, also by the next controller, and is off the list once it is mended."""
+
+    def differing_rows() -> list[list[str]]:
+        return [row["key"] for row in shop.ask(f"/v1/runs/{run}")["open"]["rolling"][0]["differing"]]
+
+    shop.until(lambda: shop.ask(f"/v1/runs/{run}")["open"]["rolling"][0]["sweeps"] > 0)
+    with psycopg.connect(url, application_name="hitless") as connection:
+        user, name = connection.execute("SELECT user_id, first_name FROM accounts ORDER BY 1 LIMIT 1").fetchone()
+    secretly(url, f"UPDATE accounts SET first_name = 'Somebody else' WHERE user_id = '{user}'")
+    shop.until_back("controller", shop.kill("controller"))
+    shop.until(lambda: differing_rows() == [[user]])
+    shown = shop.run("show", run).out
+    assert f"accounts {user}: first_name is 'Somebody else', should be '{name}'" in shown
+    early = shop.json("contract", run, "--yes", expect=3)
+    assert (early["code"], f"accounts {user}: first_name is" in early["text"]) == ("contract-too-early", True), early
+    secretly(url, f"UPDATE accounts SET first_name = split_part(name, ' ', 1) WHERE user_id = '{user}'")
+    shop.until(lambda: differing_rows() == [])
+    report = shop.run("show", run, "--report", "md").out
+    assert "## Compared again after the switch" in report
+    assert "first\\_name is 'Somebody else'" in report
+
+
+def it_is_too_early_while_a_variant_needs_the_old_side(shop, run: str) -> None:
+    """A flag of no change of ours says what its variant needs; contract waits until nobody gets it."""
+    shop.run("flags", "stage", "split-names", "50%")
+    shop.run("flags", "set", "split-names", "--needs-schema", "off=main/0001_shop")
+    early = shop.json("contract", run, "--yes", expect=3)
+    assert early["code"] == "contract-too-early"
+    assert 'flag split-names still gives variant "off" to users, and variant "off" needs 0001_shop' in early["text"]
+    shop.run("flags", "stage", "split-names", "everyone", "--wait")
+
+
 def test_a_name_is_split_while_people_use_it_taken_back_and_split_for_good(shop_to_keep, url, load) -> None:
     shop = shop_to_keep
     alone = written(shop, "split", ["0002_split_name"], accounts={"to": "1.2", **QUICK})
@@ -102,6 +142,8 @@ def test_a_name_is_split_while_people_use_it_taken_back_and_split_for_good(shop_
     shop.run("apply", both)
     assert differing(url) == 0
     again = shop.ask("/v1/runs")[0]["run"]
+    it_is_too_early_while_a_row_differs(shop, url, again)
+    it_is_too_early_while_a_variant_needs_the_old_side(shop, again)
     shop.run("contract", again, "--yes")
     assert columns(url) == {"user_id", "balance_cents", "first_name", "last_name"}
     assert shop.ask(f"/v1/runs/{again}")["open"] is None
