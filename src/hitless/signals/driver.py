@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hitless.plan.instances import Slot
+from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
@@ -49,6 +49,7 @@ class SignalsDriver:
         self._evidence: Evidence = evidence or HeldEvidence()
         self._sources = sources or {}
         self._tests = tests
+        self._trouble = ""  # why nobody can say how often instances ended
         self._being_watched: set[tuple[str, Slot]] = set()  # by a step, which goes back by itself and notes why
 
     async def done(self, step: Step, moment: Moment) -> bool:
@@ -102,8 +103,9 @@ class SignalsDriver:
                 for second in follower.take():
                     for harm in watched:
                         harm.count(second)
-                await self._count_crashes(watched)
+                restarts = await self._count_ends()
                 for harm in watched:
+                    harm.restarted(restarts)
                     if harm.reason is not None and (harm.service, harm.slot) not in self._being_watched:
                         return await self._telling(harm.reason, harm.service, harm.slot)
                 await self._clock.sleep(LOOK_AGAIN_S)
@@ -115,30 +117,32 @@ class SignalsDriver:
         words = await self._last_words(service, slot)
         return StepFailed(failure.code, failure.text, f"its last lines:\n{words}") if words else failure
 
-    async def _count_crashes(self, watched: list[Harm]) -> None:
+    async def _count_ends(self) -> Mapping[InstanceId, int] | None:
+        """Return the restarts as they stand; None where nobody can say: the next look will tell."""
         try:
-            restarts = await self._restarts.restarts()
-        except OSError:  # the next look will tell; an alarm that breaks would stop the run
-            return
-        for harm in watched:
-            harm.restarted(restarts)
+            counts = await self._restarts.restarts()
+        except OSError as error:
+            self._trouble = f"restarts of instances: {error}"
+            return None
+        self._trouble = ""
+        return counts
 
     async def _watch(
         self, watching: Watching, follower: Follower, measured: Measuring, moment: Moment
     ) -> GoOn | GoBack:
         kept_at, telling = self._clock.now(), Telling(self._clock.now())
         while True:
+            watching.restarted(await self._count_ends())
             for second in follower.take():
                 watching.count(second, measured.take() if watching.is_new(second) else ())
             if self._clock.now() - kept_at >= KEEP_EVERY_S:
                 kept_at = self._clock.now()
                 await self._keep(watching, moment)
-            watching.restarted(await self._restarts.restarts())
             decision: Decision = watching.decide(self._clock.now(), settled=follower.settled)
             if not isinstance(decision, Stay):
                 await self._keep(watching, moment)
                 return decision
-            trouble = follower.trouble or measured.trouble
+            trouble = follower.trouble or measured.trouble or self._trouble
             if telling.is_due(self._clock.now(), decision, watching.finding, trouble=bool(trouble)):
                 await moment.note(_with_trouble(watching.numbers(), trouble))
             await self._clock.sleep(LOOK_AGAIN_S)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hitless.plan.instances import InstanceId, Slot, other
 from hitless.plan.ports import StepFailed
+from hitless.signals.ends import Ends
 from hitless.signals.ports import ArmCount, Second
 from hitless.verdict.breaker import Breaker
 
@@ -23,17 +24,15 @@ class Harm:
 
     service: str
     slot: Slot
+    crashes: int = CRASHES  # so many ends of its processes are too many
     reason: StepFailed | None = None
     outage: bool = False  # the old version fails as plainly: what both feel is not the new one's fault
     _breaker: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
     _old: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
-    _last: dict[InstanceId, int] = field(default_factory=dict)
-    _crashes: dict[InstanceId, int] | None = None  # since the first look
+    ends: Ends = field(init=False)
 
-    @property
-    def crashes(self) -> int:
-        """How often instances of the new version ended by themselves."""
-        return sum((self._crashes or {}).values())
+    def __post_init__(self) -> None:
+        self.ends = Ends(service=self.service, slot=self.slot)
 
     def count(self, second: Second) -> None:
         """Look at one second. A lost one shows less than there was, never more: what failed in it counts."""
@@ -49,24 +48,13 @@ class Harm:
                 f"see what it says: hitless logs {self.service}",
             )
 
-    def restarted(self, restarts: Mapping[InstanceId, int]) -> None:
-        """Look at the restarts so far of the instances that run; the first look sets the zero."""
-        ours = {
-            each: count for each, count in restarts.items() if (each.service, each.slot) == (self.service, self.slot)
-        }
-        if self._crashes is None:
-            self._crashes = {}
-            self._last = ours
-            return
-        for each, count in ours.items():
-            before = self._last.get(each, 0)
-            more = count - before if count >= before else count  # fewer: it was stopped and started anew
-            self._crashes[each] = self._crashes.get(each, 0) + more
-        self._last = ours
-        if self.crashes >= CRASHES and self.reason is None:
-            names = ", ".join(str(each) for each, times in sorted(self._crashes.items()) if times)
+    def restarted(self, restarts: Mapping[InstanceId, int] | None) -> None:
+        """Look at the restarts so far of the instances that run; None: nobody can say."""
+        self.ends.look(restarts)
+        if self.ends.total >= self.crashes and self.reason is None:
+            names = ", ".join(str(each) for each, times in sorted(self.ends.by.items()) if times)
             self.reason = StepFailed(
                 CRASHES_CODE,
-                f"the new version of {self.service} ended {self.crashes} times by itself ({names})",
+                f"the new version of {self.service} ended {self.ends.total} times by itself ({names})",
                 f"see its last words: hitless logs {self.service}",
             )

@@ -120,7 +120,7 @@ class Watching:
         if self.step.compares:
             self.comparison.feed(second, self.step, windows)
             self.measured_until |= {each.metric: each.until for each in windows}
-        if second.lost or self.harm.outage:  # an outage of both versions says nothing about the new one
+        if second.lost or self.harm.outage or not self.harm.ends.known:  # an outage of both says nothing about the new
             self.lost_s += 1
             return
         self.intact_s += 1
@@ -152,8 +152,8 @@ class Watching:
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no watch that was kept: {error!r}") from None
 
-    def restarted(self, restarts: Mapping[InstanceId, int]) -> None:
-        """Take the restarts of instances as they stand now."""
+    def restarted(self, restarts: Mapping[InstanceId, int] | None) -> None:
+        """Take the restarts of instances as they stand now; None: nobody can say, and the second is no evidence."""
         self.harm.restarted(restarts)
 
     @property
@@ -220,7 +220,7 @@ class Watching:
             "canary": self.canary.numbers(),
             "baseline": self.baseline.numbers() if self.step.compares else None,
             "seconds": {"seen": self.intact_s, "lost": self.lost_s},
-            "restarts": self.harm.crashes,
+            "restarts": self.harm.ends.total,
             **compared,
             "reason": reason.text if reason else self.needs,
         }

@@ -44,6 +44,7 @@ class World:
         self.away = away  # no recorder between these
         self.follows = 0
         self.crashes_at: list[float] = []
+        self.shims_away: tuple[float, float] = (0, 0)  # nobody can say how often instances ended
 
     async def follow(self, since: float) -> AsyncIterator[Second]:
         self.follows += 1
@@ -58,6 +59,8 @@ class World:
                 await self.clock.sleep(0.1)
 
     async def restarts(self) -> Mapping[InstanceId, int]:
+        if self.shims_away[0] <= self.clock.now() < self.shims_away[1]:
+            raise PermissionError("the folder of the shims cannot be read")
         return {B1: sum(when <= self.clock.now() for when in self.crashes_at)}
 
     @property
@@ -131,6 +134,25 @@ def test_a_version_that_crashes_twice_goes_back() -> None:
     world.crashes_at = [EPOCH + 2, EPOCH + 3]
     ended, after_s, _ = watch(world)
     assert (ended, after_s < 4) == ("canary-crashes", True)
+
+
+def test_seconds_in_which_nobody_can_say_how_often_instances_ended_are_no_evidence() -> None:
+    world = World(healthy)
+    world.shims_away = (EPOCH + 3, EPOCH + 8)
+    world.crashes_at = [EPOCH + 4]
+    ended, after_s, notes = watch(world)
+    assert ended == "on"
+    assert 14 <= after_s < 20
+    assert notes[-1]["seconds"]["lost"] >= 4  # type: ignore[index]
+    assert notes[-1]["restarts"] == 1
+
+
+def test_restarts_that_can_never_be_counted_take_the_step_back() -> None:
+    world = World(healthy)
+    world.shims_away = (EPOCH, EPOCH + 3600)
+    ended, after_s, notes = watch(world)
+    assert (ended, 60 <= after_s < 62) == ("no-evidence", True)
+    assert any("shims cannot be read" in str(note.get("source")) for note in notes)
 
 
 def test_with_no_traffic_it_holds_says_so_once_and_goes_back() -> None:
