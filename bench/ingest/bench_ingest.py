@@ -17,11 +17,11 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from hitless.app.recorder import observe
 from hitless.signals.counting import Counter
-from hitless.signals.frames import Frames
+from hitless.signals.lines import Lines
 from hitless.signals.recorder import run_recorder
 from hitless.signals.ticks import RecorderTicks
+from hitless.traffic import record
 
 USERS = 2000
 SLICES = 50  # pieces that a second of load is sent in
@@ -38,10 +38,10 @@ def message(number: int, at_ms: int) -> bytes:
     status = 503 if number % 1000 == 0 else 200
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     text = (
-        f"{at_ms}\t{service}.{slot}\t1.0\t{user % 10_000}\t{user:016X}\t{status}\t0"
-        f"\t0\t0\t1\t{number % 400}\t{number % 400 + 2}\t--\t{listener}\tGET\t{trace}"
+        f"{at_ms}\t{service}.{slot}\t{user:016X}\t{user % 10_000}\t{status}\t0\t--"
+        f"\t0\t1\t{number % 400}\t{number % 400 + 2}\t0\t1.0\t{listener}\tGET\t{trace}\n"
     )
-    return b"%d %s" % (len(text), text.encode())
+    return text.encode()
 
 
 def processor_s(pid: int) -> float:
@@ -54,16 +54,16 @@ def parts_alone(records: int = 100_000) -> dict[str, float]:
     now_ms = round(time.time() * 1000)
     stream = b"".join(message(number, now_ms) for number in range(records))
     begun = time.process_time()
-    frames, messages = Frames(), []
+    cutting, lines = Lines(), []
     for position in range(0, len(stream), 65536):
-        messages += frames.feed(stream[position : position + 65536])
+        lines += cutting.feed(stream[position : position + 65536])
     cut = time.process_time()
-    observed = [record for each in messages if (record := observe(each)) is not None]
+    observed = [seen for each in lines if (seen := record.parse(each)) is not None]
     parsed = time.process_time()
     Counter(now_ms).count(observed)
     counted = time.process_time()
     return {
-        "frames": (cut - begun) / records * 1e6,
+        "lines": (cut - begun) / records * 1e6,
         "parse": (parsed - cut) / records * 1e6,
         "count": (counted - parsed) / records * 1e6,
     }
@@ -139,7 +139,7 @@ def main() -> int:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, port = Path(folder) / "recorder.sock", free_port()
-        recorder = get_context("spawn").Process(target=run_recorder, args=(port, path, observe))
+        recorder = get_context("spawn").Process(target=run_recorder, args=(port, path, record.parse))
         recorder.start()
         try:
             figures = asyncio.run(measure(recorder.pid or 0, port, path, given.rate, given.seconds))

@@ -23,7 +23,7 @@ ARMS_LIMIT = 512  # services times slots in one second; what is beyond is lost
 
 
 class Observed(NamedTuple):
-    """One request as the gateway saw it. A tuple, because ten thousand of them are made in a second."""
+    """One request as the gateway saw it."""
 
     at_ms: int  # its end, in milliseconds since the epoch
     service: str
@@ -32,6 +32,9 @@ class Observed(NamedTuple):
     failed: bool  # 5xx, reset, time-out, also where a retry saved the client
     latency_ms: float
     saved: bool = False  # of those that failed: the client saw a good answer all the same
+
+
+Row = tuple[int, str, Slot, str, bool, float, bool]  # an Observed; any tuple of its values is as good
 
 
 class _Tally:
@@ -75,7 +78,7 @@ class Counter:
         self._members = Members()
         self.lose(now_ms, 1)
 
-    def count(self, records: Iterable[Observed]) -> None:
+    def count(self, records: Iterable[Row]) -> None:
         """Count records, in any order; one that comes after its second was closed counts in the oldest open one."""
         open_seconds, all_bad, split = self._open, self._bad, self._members.split
         for at_ms, service, slot, user, failed, latency_ms, saved in records:

@@ -16,17 +16,18 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from hitless.kit.clock import SystemClock
-from hitless.signals.counting import Counter, Observed
-from hitless.signals.frames import Frames, announced_loss
+from hitless.signals.counting import Counter, Row
+from hitless.signals.lines import Lines, announced_loss
 from hitless.signals.wire import write_second
 
-Parse = Callable[[bytes], Observed | None]  # None: a message that is no request; ValueError: unreadable
+Parse = Callable[[str], Row | None]  # None: a line that is no request; ValueError: unreadable
 
 MEMORY_S = 7200  # seconds that are kept
 SOURCES_LIMIT = 32  # connections that bring records
 FOLLOWERS_LIMIT = 64
 TESTS_LIMIT = 1000  # services whose test is known
 BACKLOG = 120  # seconds that wait for a follower before it is cut off
+REST_S = 0.01  # between two looks at what a source has sent; HAProxy keeps what waits
 LOOK_S = 0.1  # how often it looks whether a second is over
 ASK_WITHIN_S = 5.0  # for a follower to say since when
 QUESTION_LIMIT = 1024  # bytes
@@ -62,18 +63,18 @@ class Recorder:
         for transport in [*self._sources, *self._followers.values()]:
             transport.abort()
 
-    def take(self, messages: list[bytes]) -> None:
-        """Count the messages of the gateway."""
+    def take(self, lines: list[str]) -> None:
+        """Count the lines of the gateway."""
         records, parse = [], self._parse
-        for message in messages:
+        for line in lines:
             try:
-                record = parse(message)
+                record = parse(line)
             except (ValueError, LookupError):
                 self.lose(1)
                 continue
             if record is not None:
                 records.append(record)
-            elif (lost := announced_loss(message)) > 0:
+            elif (lost := announced_loss(line)) > 0:
                 self.lose(lost)
         self._counter.count(records)
 
@@ -146,11 +147,11 @@ class Recorder:
 
 
 class _Source(asyncio.Protocol):
-    """One connection of the gateway's log ring."""
+    """One connection of the gateway's log ring, read now and then: to be woken for each record costs more than it."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._frames = Frames()
+        self._lines = Lines()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -160,13 +161,18 @@ class _Source(asyncio.Protocol):
                 transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._recorder.take(self._frames.feed(data))
-        if self._frames.broken and self._transport is not None:
+        self._recorder.take(self._lines.feed(data))
+        if self._transport is None:
+            return
+        if self._lines.broken:
             self._transport.abort()
+            return
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(REST_S, self._transport.resume_reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
-            self._recorder.leave(self._transport, whole=exc is None and self._frames.whole)
+            self._recorder.leave(self._transport, whole=exc is None and self._lines.whole)
 
 
 async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:

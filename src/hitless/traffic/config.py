@@ -95,7 +95,7 @@ class GatewayConfig:
             f"size {RING_BYTES}",
             "timeout connect 1s",
             "timeout server 10s",
-            f"server recorder 127.0.0.1:{words.port(self.recorder_port)} log-proto octet-count",
+            f"server recorder 127.0.0.1:{words.port(self.recorder_port)} log-proto legacy",
         ]
 
     def _defaults(self) -> list[str]:

@@ -30,8 +30,8 @@ class NoCrashes:
         return {}
 
 
-def parse(message: bytes) -> Observed:
-    return Observed(*json.loads(message))
+def parse(line: str) -> Observed:
+    return Observed(*json.loads(line))
 
 
 async def users(port: int, *, canary_fails: bool) -> None:
@@ -42,7 +42,7 @@ async def users(port: int, *, canary_fails: bool) -> None:
             slot = "ab"[number % 2]
             record = [round(time.time() * 1000), "orders", slot, f"u{number % 40}", canary_fails and slot == "b", 5.0]
             message = json.dumps(record).encode()
-            writer.write(b"%d %s" % (len(message), message))
+            writer.write(message + b"\n")
             await writer.drain()
             await asyncio.sleep(0.01)
     finally:

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from hitless.signals.counting import Observed
+from hitless.signals.lines import LINE_LIMIT
 from hitless.signals.ports import Second
 from hitless.signals.recorder import recording
 from hitless.signals.ticks import RecorderTicks
@@ -24,9 +25,8 @@ from hitless.signals.ticks import RecorderTicks
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="module")]  # one recorder for most of them
 
 
-def parse(message: bytes) -> Observed | None:
+def parse(text: str) -> Observed | None:
     """A log of our own: JSON, or talk of the gateway."""
-    text = message.decode()
     if text.startswith("<"):
         return None
     return Observed(**json.loads(text))
@@ -41,11 +41,7 @@ def request(**different: object) -> bytes:
         "failed": False,
         "latency_ms": 12.0,
     }
-    return frame(json.dumps(plain | different).encode())
-
-
-def frame(message: bytes) -> bytes:
-    return b"%d %s" % (len(message), message)
+    return json.dumps(plain | different).encode() + b"\n"
 
 
 class Recorded:
@@ -92,14 +88,14 @@ def requests(seconds: list[Second], service: str = "orders") -> int:
 
 
 async def test_what_the_gateway_logs_is_counted_by_second_and_arm(recorded: Recorded) -> None:
-    await recorded.send(b"".join(request(slot=slot, failed=slot == "b") for slot in "aaab") + frame(b"<29>talk"))
+    await recorded.send(b"".join(request(slot=slot, failed=slot == "b") for slot in "aaab") + b"<29>talk\n")
     seconds = await recorded.until(lambda seconds: requests(seconds) == 4)
     arms = {arm: count for second in seconds for arm, count in second.arms.items()}
     assert (arms["orders", "a"].failed, arms["orders", "b"].failed) == (0, 1)
     assert arms["orders", "b"].bad_users == 1
 
 
-async def test_frames_that_come_in_pieces_are_counted_whole(recorded: Recorded) -> None:
+async def test_lines_that_come_in_pieces_are_counted_whole(recorded: Recorded) -> None:
     data = request(service="pieces") + request(service="pieces", user="u2")
     for position in range(0, len(data), 7):
         await recorded.send(data[position : position + 7])
@@ -131,13 +127,13 @@ async def test_a_test_that_begins_makes_bad_users_new_once_for_each_run(recorded
 
 
 async def test_what_the_gateway_dropped_makes_the_second_no_evidence(recorded: Recorded) -> None:
-    await recorded.send(frame(b"<134>1 2026-11-24T15:33:46Z - haproxy 17205 - - 17 events dropped"))
+    await recorded.send(b"<134>1 2026-11-24T15:33:46Z - haproxy 17205 - - 17 events dropped\n")
     assert (await recorded.until(lambda seconds: seconds[-1].lost == 17))[-1].lost == 17
 
 
 async def test_garbage_is_counted_as_lost_and_the_stream_given_up(recorded: Recorded) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", recorded.port)
-    writer.write(request() + frame(b"{not json") + b"no length at all ")
+    writer.write(request() + b"{not json\n" + b"x" * (LINE_LIMIT + 1))
     assert await reader.read() == b""
     writer.close()
     await recorded.until(lambda seconds: any(second.lost >= 2 for second in seconds))

@@ -28,7 +28,7 @@ ring records
   size 32768
   timeout connect 1s
   timeout server 2s
-  server recorder 127.0.0.1:{log} log-proto octet-count
+  server recorder 127.0.0.1:{log} log-proto legacy
 defaults
   mode http
   log global
@@ -48,11 +48,11 @@ import json, pathlib, sys
 from hitless.signals.counting import Observed
 from hitless.signals.recorder import run_recorder
 
-def parse(message):
-    begin = message.find(b"{")
+def parse(line):
+    begin = line.find("{")
     if begin < 0:
         return None
-    record = json.loads(message[begin:])
+    record = json.loads(line[begin:])
     return Observed(record["at_ms"], "orders", "a", record["user"], record["status"] >= 500, record["latency_ms"])
 
 run_recorder(int(sys.argv[1]), pathlib.Path(sys.argv[2]), parse)

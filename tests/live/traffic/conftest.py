@@ -177,17 +177,10 @@ class Recorder:
             writer.transport.abort()
 
     @property
-    def lines(self) -> list[bytes]:
-        lines, rest = [], self.buffer
-        while rest:
-            size, _, rest = rest.partition(b" ")
-            lines.append(rest[: int(size)])
-            rest = rest[int(size) :]
-        return lines
-
-    @property
-    def records(self) -> list[record.Record]:
-        return [each for each in map(record.parse, self.lines) if each is not None]
+    def records(self) -> list[dict[str, str]]:
+        """The fields of each request to a service."""
+        lines = self.buffer.decode("latin-1").split("\n")[:-1]
+        return [dict(zip(record.FIELDS, each.split("\t"), strict=True)) for each in lines if record.parse(each)]
 
 
 @dataclass

@@ -301,11 +301,12 @@ async def test_every_request_has_one_record_and_none_is_lost(world):
     await world.ask("/orders", port=world.internal, method="POST", headers={"x-hitless-user": "bob"})
     await world.until(lambda: len(world.recorder.records) == 101)
     *public, internal = world.recorder.records
-    assert len({record.user for record in public}) == 100
-    assert len({record.trace_id for record in public}) == 100
-    assert {(record.slot, record.version) for record in public} == {("a", "1.0"), ("b", "1.1")}
-    assert all((record.bucket < 5000) == (record.slot == "b") for record in public)
-    assert (internal.listener, internal.method, internal.status, internal.failed) == ("internal", "POST", 200, False)
+    assert len({record["user"] for record in public}) == 100
+    assert len({record["trace"] for record in public}) == 100
+    assert {(record["backend"], record["version"]) for record in public} == {("orders.a", "1.0"), ("orders.b", "1.1")}
+    assert all((int(record["bucket"]) < 5000) == (record["backend"] == "orders.b") for record in public)
+    assert {record["listener"] for record in public} == {"public"}
+    assert (internal["listener"], internal["method"], internal["status"]) == ("internal", "POST", "200")
     assert await world.gateway.dropped_logs() == 0
     assert (await world.gateway.request_counts())["orders"] == (101, 0)
 
@@ -319,11 +320,10 @@ async def test_a_retry_and_an_error_are_seen_in_the_record(world):
     bad.drop, bad.status = False, 500
     while (await world.get()).status != 500:
         pass
-    await world.until(lambda: any(record.status == 500 for record in world.recorder.records))
-    saved = [record for record in world.recorder.records if record.retries]
+    await world.until(lambda: any(record["status"] == "500" for record in world.recorder.records))
+    saved = [record for record in world.recorder.records if record["retries"] != "0"]
     assert saved
-    assert {(record.status, record.failed) for record in saved} == {(200, True)}
-    assert all(record.failed for record in world.recorder.records if record.status == 500)
+    assert {record["status"] for record in saved} == {"200"}
 
 
 async def test_a_control_process_that_is_dead_is_said_in_json(world):
