@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run by its path: the benchmarks' own folder
 
-from bench.changes.shop import Bench, held, kill, line, randomly, running, shift_times_ms, until
+from bench.changes.shop import Bench, Shares, held, kill, line, randomly, running, until
 
 from hitless.kit.errors import Exit, HitlessError
 
@@ -54,6 +54,8 @@ def changes(bench: Bench, result: dict[str, Any], requests: int) -> None:
     """Every way of changing, under load."""
     stage = bench.stage
     stage.load.start()
+    shares = Shares(stage.file.parent / ".hitless")
+    shares.start()
     print(f"changes at {stage.load.profile.rate:g} requests/s, at the client")
     parts: dict[str, Callable[[], object]] = {
         "canary 1-5-25-100 %": lambda: bench.apply(bench.change(orders={"to": "1.1"} | CANARY | QUICK)),
@@ -70,7 +72,8 @@ def changes(bench: Bench, result: dict[str, Any], requests: int) -> None:
     rest = requests - report.total
     if rest > 0:
         counted(bench, "nothing but load", lambda: time.sleep(rest / stage.load.profile.rate), result)
-    shifts = shift_times_ms(bench.facts)
+    shares.stop()
+    shifts = shares.in_force_ms(bench.facts)
     result["shift_ms"] = {"count": len(shifts), "median": statistics.median(shifts), "max": max(shifts)}
     print(
         f"  a share is in force after {result['shift_ms']['median']:.0f} ms (median of {len(shifts)}; longest {max(shifts):.0f} ms)"

@@ -5,9 +5,10 @@ import random
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import yaml
 from hitless.app.demo.shop import copy_shop
 from hitless.app.demo.stage import Counts, Stage
 from hitless.kit.errors import Exit
+from hitless.kit.files import socket_folder
 from hitless.testing.load import Report
-
-SHIFTED = (" to ", "of users", "everybody")
+from hitless.traffic.layout import ROUTING_MAP
+from hitless.traffic.runtime_api import RuntimeApi, Unreachable
 
 
 class Bench:
@@ -89,18 +91,45 @@ def running(*, rate: float = 300.0, quiet: bool = True) -> Iterator[Bench]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def shift_times_ms(facts: list[dict[str, Any]]) -> list[float]:
-    """From the beginning of a step that moves users to its end in the journal, forward and back."""
-    begun: dict[tuple[str, int, str], float] = {}
-    took = []
-    for fact in facts:
-        key = (fact["run"], fact["body"].get("position", -1))
-        match fact["fact"]:
-            case "started" | "undoing" if moves_users(fact["step"]):
-                begun[(*key, "x")] = fact["at"]
-            case "finished" | "undone" if (*key, "x") in begun:
-                took.append((fact["at"] - begun.pop((*key, "x"))) * 1000)
-    return took
+class Shares(threading.Thread):
+    """Looks at the map of shares of a running HAProxy, and keeps when each row was first seen."""
+
+    LOOK_S = 0.004
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(daemon=True)
+        self._api = RuntimeApi(socket_folder(state) / "haproxy.sock")
+        self._seen: dict[str, str] = {}
+        self._changed: list[tuple[float, str]] = []  # when, and of which service
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(self.LOOK_S):
+            with suppress(Unreachable):
+                self._look(self._api.ask(f"show map {ROUTING_MAP}")[0])
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+    def _look(self, table: str) -> None:
+        now = time.time()
+        for row in table.splitlines():
+            _, service, arms = row.split()
+            arms = arms.rpartition("|")[0]  # without the epoch
+            if self._seen.get(service, arms) != arms:
+                self._changed.append((now, service))
+            self._seen[service] = arms
+
+    def in_force_ms(self, facts: list[dict[str, Any]]) -> list[float]:
+        """From the line in the journal that begins a step which moves users to the row in HAProxy, forward and back."""
+        begun = [fact for fact in facts if fact["fact"] in ("started", "undoing") and moves_users(fact["step"])]
+        found = []
+        for fact in begun:
+            service = fact["step"].partition(":")[0]
+            after = [at - fact["at"] for at, name in self._changed if name == service and 0 <= at - fact["at"] < 2]
+            found += [min(after) * 1000] if after else []
+        return found
 
 
 def moves_users(step: str) -> bool:

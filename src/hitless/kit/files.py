@@ -5,8 +5,12 @@ import os
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o600) -> None:
-    """Replace `path` by `content`; after the return it is on disk, and a kill leaves the old file or the new one."""
+def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o600, to_disk: bool = True) -> None:
+    """Replace `path` by `content`; a kill leaves the old file or the new one.
+
+    After the return it is on disk. With `to_disk=False` it is in place, but a machine that loses power may be left with
+    neither: for what is made again from something else.
+    """
     encoded = content.encode() if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -14,12 +18,18 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o600) -> None
         with os.fdopen(descriptor, "wb") as file:
             file.write(encoded)
             file.flush()
-            os.fsync(file.fileno())
+            if to_disk:
+                os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    if to_disk:
+        _flush_folder(path.parent)
+
+
+def _flush_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

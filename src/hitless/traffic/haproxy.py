@@ -174,8 +174,9 @@ class HaproxyGateway:
         def once() -> None:
             with self._at_work, self._fence.hold():
                 memory = self._stamped(change(self._read()))
-                for name, content in {STATE: memory.write(), **files(self._config(memory))}.items():
-                    write_atomic(self._state / name, content)
+                write_atomic(self._state / STATE, memory.write())
+                for name, content in files(self._config(memory)).items():  # `up` makes them again from the state
+                    write_atomic(self._state / name, content, to_disk=False)
                 self._api.set(*orders)
 
         await in_thread(lambda: self._insist(once))
