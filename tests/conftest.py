@@ -19,6 +19,8 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["refusals"]
+
 settings.register_profile("busy machine", deadline=None)  # a slow example is no wrong one
 settings.load_profile("busy machine")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.changes.shop import Bench, kill, until
 
 from hitless.database.postgres import Target
+from hitless.kit.errors import HitlessError
 from hitless.runtime.postgres import EmbeddedPostgres
 
 VICTIMS = {
@@ -48,8 +49,9 @@ def faults(chance: random.Random, most: int = 6) -> list[Fault]:
 def strike(bench: Bench, fault: Fault) -> int:
     """Kill, and wait until it is back; returns how many requests were cut by that.
 
-    Whoever kills the gateway cuts what is in flight in it, and whoever kills an instance the streams that it serves:
-    no design of ours mends that, and it is no harm that a change does. Everything else must cost nothing.
+    Whoever kills the gateway cuts what is in flight in it, whoever kills an instance the streams that it serves, and
+    whoever waits for a database longer than its own time-out gives up: no harm that a change does. Everything else must
+    cost nothing.
     """
     before = bench.stage.counts().failed
     match fault.victim:
@@ -61,10 +63,26 @@ def strike(bench: Bench, fault: Fault) -> int:
             asyncio.run(_connection(bench.stage.state, fault.where))
         case process:
             bench.stage.kill(process)
+            if process == "postgres":
+                until(lambda: _answers(bench.stage.state))
     if fault.victim not in ("gateway", "instance", "postgres"):
         return 0
     time.sleep(SETTLED_S)
     return bench.stage.counts().failed - before
+
+
+def _answers(state: Path) -> bool:
+    """Whether the database server takes connections again: it first goes through its log."""
+
+    async def ask() -> None:
+        async with Target.open(EmbeddedPostgres(state).url("postgres")) as target:
+            await target.rows("SELECT 1")
+
+    try:
+        asyncio.run(ask())
+    except HitlessError:
+        return False
+    return True
 
 
 def _instance(bench: Bench, where: float) -> None:

@@ -49,7 +49,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--runs", type=int, default=50)
     options.add_argument("--minutes", type=float, help="go on for so long, however many runs that are")
-    options.add_argument("--rate", type=float, default=100.0)
+    options.add_argument("--rate", type=float, default=60.0)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--first", type=int, default=1, help="the number of the first run")
     asked = options.parse_args()
@@ -117,7 +117,8 @@ def shaken(bench: Bench, soaked: Soaked, title: str, blows: list[Fault], work: C
     took = time.monotonic() - began
     print(f"{title}: {ends[0]} after {took:.0f} s, killed: {', '.join(struck) or 'nothing'}; cut {cut}", flush=True)
     if (more := bench.stage.counts().failed - failed - cut) > 0:
-        soaked.harm = f"{more} requests failed: {bench.stage.load.report().reasons}"
+        seen = bench.stage.load.report()
+        soaked.harm = f"{more} requests failed: {seen.reasons}; the client was late by {seen.lag_ms:.0f} ms at most"
     return ends[0]
 
 

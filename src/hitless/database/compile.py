@@ -77,7 +77,7 @@ def _whole(change: Any, pieces: Pieces) -> Pieces:
         case m.RawSql():
             return pieces.plus(expand=(change.up,), rollback=(change.down,) if change.down else ())
         case _:
-            raise Refused("unknown-operation", f"{type(change).__name__} is no operation", "see docs/database.md")
+            raise AssertionError(f"{change!r} is no operation")
 
 
 def _enum(change: m.CreateEnum | m.DropEnum | m.AddEnumValue, pieces: Pieces) -> Pieces:

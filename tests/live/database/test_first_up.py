@@ -7,11 +7,12 @@ import pytest
 
 from hitless.app.databases import BASELINE, Databases
 from hitless.app.logins import WithLogins
-from hitless.database.driver import DatabaseDriver, current_version, drift
+from hitless.database.driver import DatabaseDriver, baseline, current_version, drift
 from hitless.database.observation import look
+from hitless.database.pooler import make_role
 from hitless.database.steps import schema_steps
 from hitless.kit.clock import SystemClock
-from hitless.kit.errors import Exit, HitlessError, InvalidInput
+from hitless.kit.errors import Exit, HitlessError, InvalidInput, Refused
 from hitless.plan.ports import Moment
 from hitless.plan.system import read_system
 from hitless.runtime.shim.references import resolve
@@ -98,6 +99,23 @@ async def test_a_database_that_is_down_is_said_to_be_down(tmp_path: Path) -> Non
 async def test_a_database_that_takes_no_writes_is_seen_before_anything_is_planned(database_url: str) -> None:
     assert not (await look(database_url)).read_only
     assert (await look(f"{database_url}&options=-cdefault_transaction_read_only%3Don")).read_only
+
+
+async def test_behind_a_pooler_a_role_that_may_not_make_roles_is_refused(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS nobody_special")
+        connection.execute("CREATE ROLE nobody_special LOGIN")
+    with pytest.raises(Refused) as refusal:
+        await make_role(database_url.replace("//hitless@", "//nobody_special@"), "0001_people", "secret")
+    assert (refusal.value.code, refusal.value.exit) == ("no-createrole", Exit.REFUSED)
+
+
+async def test_tables_are_taken_as_they_are_only_where_no_schema_version_is_in_force(database_url: str) -> None:
+    await baseline(database_url, "0001_first")
+    await baseline(database_url, "0001_first")  # once more, as after a kill
+    with pytest.raises(Refused) as refusal:
+        await baseline(database_url, "0001_other")
+    assert refusal.value.code == "baseline-there"
 
 
 async def test_behind_a_pooler_each_schema_version_has_a_login_role_of_its_own(

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+import refusals
 from hitless.app.demo.shop import copy_shop
 from hitless.app.paths import load_system, state_folder
 from hitless.cli.client import Client
@@ -80,6 +81,7 @@ class RunningShop:
             out, err = process.communicate()
             raise AssertionError(f"{words} was not over after {COMMAND_S:g} s:\n{out}\n{err}") from None
         done = Done(process.returncode, out, err)
+        refusals.heard(out, err)
         assert expect is None or done.code == expect, f"{words} ended with {done.code}:\n{out}\n{err}"
         return done
 

@@ -1,5 +1,6 @@
 """Bad input gets a clear error with its exit code, and changes nothing."""
 
+import fcntl
 import json
 import socket
 from pathlib import Path
@@ -143,6 +144,16 @@ def test_the_state_folder_of_another_system_is_left_alone(shop, folder, hitless)
     assert (code, answer["code"]) == (3, "other-system")
     assert "'shop'" in answer["text"]
     assert shop.instances() == before
+
+
+def test_only_one_hitless_starts_or_stops_a_system_at_a_time(folder, hitless):
+    (folder / ".hitless" / "run").mkdir(parents=True)
+    (folder / ".hitless" / "run").chmod(0o700)
+    with (folder / ".hitless" / "run" / "lifecycle.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        code, answer = hitless("up")
+    assert (code, answer["code"]) == (3, "busy")
+    assert not any((folder / ".hitless" / "processes").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_change_is_applied_from_its_saved_plan_and_taken_back_after_success(sh
     assert states <= {"kept", "serving"}
 
     stale = shop.json("apply", str(saved), expect=3)
-    assert stale["code"] in ("plan-stale", "same-version")
+    assert stale["code"] == "plan-stale"
     shop.run("rollback", run)
     assert shop.versions("accounts") == old
     shown = shop.json("show", run)
@@ -90,10 +90,12 @@ def test_a_plan_is_tried_in_a_simulated_world_before_it_is_applied(shop, unharme
 
 
 def test_instances_come_and_go_by_scale_and_nothing_is_lost(shop, unharmed):
-    shop.run("scale", "accounts", "3")
+    first = shop.json("scale", "accounts", "3")["run"]
     assert len([name for name in shop.instances() if name.startswith("accounts")]) == 3
     shop.run("scale", "accounts", "1")
     assert len([name for name in shop.instances() if name.startswith("accounts")]) == 1
+    refused = shop.json("rollback", first, expect=3)
+    assert (refused["code"], refused["exit"]) == ("not-last", 3)  # the later run stands on it
     shop.run("scale", "accounts", "2")
     shop.assert_whole()
 

@@ -67,8 +67,9 @@ def test_the_same_files_are_not_taken_twice(tmp_path: Path) -> None:
     source = folder(tmp_path / "pgroll", {"01_a.yaml": ADD})
     target = MigrationFolder(tmp_path / "migrations")
     import_pgroll(source, target)
-    with pytest.raises(Refused, match="0001_a"):
+    with pytest.raises(Refused, match="0001_a") as refusal:
         import_pgroll(source, target)
+    assert refusal.value.code == "migration-there"
 
 
 def test_two_people_who_take_the_same_number_are_told(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every state of a plan, forward and backward, and why what is live at once works together."""
 
+from dataclasses import replace
+
 import pytest
 
 from hitless.app.exposure import exposures, to_json
@@ -17,7 +19,7 @@ from hitless.plan.plan import Plan
 from hitless.plan.step import Step
 from hitless.plan.system import Service, System, read_system
 from hitless.runtime.steps import Launch
-from hitless.traffic.steps import Routing
+from hitless.traffic.steps import Routing, Shift
 
 SHOP = """
 system: shop
@@ -44,16 +46,24 @@ def facts_of(system: System) -> Facts:
     return Facts(services=services, requests_per_s={}, long_connections={}, resident_bytes={}, available_bytes=1 << 40)
 
 
-def planned(change: str, *, observed: frozenset[Pair] = frozenset(), others: dict[str, Share] | None = None) -> Plan:
+def planned(
+    change: str,
+    *,
+    observed: frozenset[Pair] = frozenset(),
+    others: dict[str, Share] | None = None,
+    in_flight: dict[str, frozenset[str]] | None = None,
+    down: str = "",
+) -> Plan:
     system, wanted = read_system(SHOP, file="s"), read_change(f"change: c\n{change}", file="c")
     facts = facts_of(system)
+    facts = replace(facts, services={name: now for name, now in facts.services.items() if name != down})
     part = ServicesPart(
         system=system, facts=facts, folder="/", launch_of=launch_of, missing=lambda _: None, change=wanted
     )
     planner = Planner(
         change=wanted,
         source="",
-        in_flight={},
+        in_flight=in_flight or {},
         start=State.of(facts, {}),
         prover=Prover(system=system, change=wanted, observed=observed),
         exposed_by=others or {},
@@ -99,6 +109,37 @@ def test_what_a_plan_has_shown_is_read_back_from_its_plain_data() -> None:
 )
 def test_a_pair_that_is_declared_unfit_is_refused_wherever_it_is_live(services: str, code: str) -> None:
     assert code in [refusal.code for refusal in planned(f"services: {{ {services} }}").refusals]
+
+
+@pytest.mark.parametrize(
+    ("services", "code"),
+    [
+        ('ordres: { to: "2" }', "unknown-service"),
+        ('orders: { to: "2", steps: [staff, 100%] }', "unknown-group"),
+        ('orders: { to: "1.0" }', "same-version"),
+        ('accounts: { to: "2" }', "service-down"),
+        ("orders: { instances: 2 }", "nothing-to-do"),
+    ],
+)
+def test_what_cannot_be_done_now_is_refused_in_the_plan(services: str, code: str) -> None:
+    plan = planned(f"services: {{ {services} }}", down="accounts")
+    assert [each.code for each in plan.refusals] == [code]
+
+
+def test_what_another_run_works_on_is_refused_also_by_way_of_who_calls_it() -> None:
+    for services in ('web: { to: "2" }', 'orders: { to: "2" }'):  # web calls orders
+        plan = planned(f"services: {{ {services} }}", in_flight={"r7": frozenset({"web"})})
+        assert [each.code for each in plan.refusals] == ["run-under-way"]
+        assert "r7 has web" in plan.refusals[0].text
+
+
+def test_a_step_whose_inverse_does_not_lead_back_is_refused_as_a_defect_of_ours() -> None:
+    system, change = read_system(SHOP, file="s"), read_change('change: c\nservices: { web: { to: "2" } }', file="c")
+    elsewhere = Routing(service="web", baseline="b", version_a="1.0", version_b="2")
+    proof = Prover(system=system, change=change).prove(
+        State.of(facts_of(system), {}), (Shift(before=elsewhere, after=replace(elsewhere, share=Share(10_000))),)
+    )
+    assert [each.code for each in proof.refusals] == ["no-inverse"]
 
 
 def test_a_declared_pair_of_the_same_change_is_met_because_the_called_one_went_first() -> None:

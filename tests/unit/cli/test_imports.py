@@ -35,13 +35,16 @@ def test_the_change_goes_to_stdout_and_what_does_not_translate_to_stderr(
     assert "manual-pause: Rollout orders: spec.strategy.canary.steps[1].pause" in err
 
 
-def test_both_files_are_written_and_nothing_is_overwritten(rollout: str, tmp_path: Path) -> None:
+def test_both_files_are_written_and_nothing_is_overwritten(
+    rollout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, system = tmp_path / "change.yaml", tmp_path / "part.yaml"
     words = ["import", "argo", rollout, "-o", str(out), "--system", str(system), "--to", "1.2"]
     assert run(words, as_json=False) == 0
     assert read_change(out.read_text(), file="c").services["orders"].to == "1.2"
     assert read_system(system.read_text(), file="s").services["orders"].instances == 2
-    assert run(words, as_json=False) == 3
+    assert run(["--json", *words], as_json=True) == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["code"] == "file-exists"
 
 
 def test_a_program_gets_one_object(rollout: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ from hitless.engine.engine import Engine
 from hitless.engine.executor import after_failure
 from hitless.engine.journal import Ended, Entry, Fact, Finished, Held, Started, State, TurnedBack, Withheld, fold
 from hitless.engine.ports import RunRow
-from hitless.kit.errors import Refused
-from hitless.plan.plan import Plan
+from hitless.kit.errors import Exit, Refused
+from hitless.plan.plan import Plan, Refusal
 from hitless.plan.ports import Moment, StepFailed
 from hitless.plan.step import Step
 
@@ -311,3 +311,22 @@ async def test_a_controller_that_is_told_to_stop_while_a_step_is_being_ended_sto
     await engine.close()
     assert isinstance(world.facts[-1], TurnedBack)
     assert world.on == {"a"}
+
+
+async def test_a_plan_with_a_refusal_is_not_begun_and_writes_nothing() -> None:
+    world = World()
+    against = replace(plan(A), refusals=(Refusal(code="no-capacity", text="no room"), Refusal(code="drift", text="x")))
+    with pytest.raises(Refused) as refusal:
+        await world.engine().begin(against)
+    assert (refusal.value.code, refusal.value.text, refusal.value.exit) == ("no-capacity", "no room", Exit.REFUSED)
+    assert (world.rows, world.entries_) == ({}, [])
+
+
+async def test_nothing_is_approved_where_nothing_waits_for_it() -> None:
+    world = World()
+    engine = world.engine()
+    await engine.begin(plan(A))
+    await engine.finished("r1")
+    with pytest.raises(Refused) as refusal:
+        await engine.approve("r1", "ann")
+    assert (refusal.value.code, refusal.value.exit) == ("nothing-open", Exit.REFUSED)
