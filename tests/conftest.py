@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["refusals"]
+pytest_plugins = ["refusals"]  # what tests provoke is noted
 
 settings.register_profile("busy machine", deadline=None)  # a slow example is no wrong one
 settings.load_profile("busy machine")
