@@ -53,8 +53,8 @@ def test_a_run_is_left_held_resumed_and_taken_back_by_command(shop, unharmed, sl
 
 
 def test_a_change_is_applied_from_its_saved_plan_and_taken_back_after_success(shop, unharmed):
-    old, new = shop.versions("accounts"), shop.other("accounts")
-    change = shop.change(accounts={"to": new, "strategy": "rolling", "keep": "30s"})
+    old, new, pids = shop.versions("accounts"), shop.other("accounts"), shop.instances()
+    change = shop.change(accounts={"to": new, "strategy": "blue-green", "keep": "30s"})
     saved = shop.file.parent / "saved.json"
     plan = shop.json("plan", change, "-o", str(saved))
     assert set(plan) >= {"change", "hash", "steps", "refusals"}
@@ -73,10 +73,20 @@ def test_a_change_is_applied_from_its_saved_plan_and_taken_back_after_success(sh
     assert stale["code"] == "plan-stale"
     shop.run("rollback", run)
     assert shop.versions("accounts") == old
+    assert shop.instances() == pids  # they were kept, so nothing had to be started
     shown = shop.json("show", run)
     assert (shown["state"], shown["requests"]["failed"]) == ("rolled-back", 0)
     assert shown["requests"]["total"] > 0
     assert shop.json("rollback", run, expect=3)["code"] == "wrong-state"
+    shop.assert_whole()
+
+
+def test_what_was_kept_goes_when_its_time_is_over(shop, unharmed):
+    before = shop.instances()
+    change = shop.change(web={"to": shop.other("web"), "strategy": "blue-green", "keep": "1s"})
+    shop.run("apply", change)
+    old = {name for name in before if name.startswith("web")}
+    shop.until(lambda: not old & set(shop.instances()))
     shop.assert_whole()
 
 

@@ -77,3 +77,22 @@ def test_a_killed_shim_is_replaced_and_its_process_is_the_same_as_before(shop, u
     shop.until(lambda: all(shop.shim(name) != pid for name, pid in shims.items()))
     assert shop.instances() | {name: shop.pid(name) for name in ("gateway", "postgres", "recorder")} == before
     shop.assert_whole()
+
+
+def leftovers(shop) -> dict[str, object]:
+    findings = shop.run("--json", "doctor", expect=None).json
+    return next(each for each in findings if each["code"] == "leftovers")
+
+
+def test_doctor_names_what_a_crash_left_and_up_mends_it(shop):
+    instance, pid = next(item for item in shop.instances().items() if item[0].startswith("accounts"))
+    for each in (shop.shim("controller"), shop.pid("controller"), shop.shim(instance), pid):
+        os.kill(each, signal.SIGKILL)  # the controller first: it would mend the other
+    found = leftovers(shop)
+    assert not found["ok"]
+    assert "controller" in found["text"]
+    assert instance in found["text"]
+    assert "hitless up" in found["hint"]
+    shop.run("up")
+    shop.until(lambda: leftovers(shop)["ok"])
+    shop.assert_whole()
