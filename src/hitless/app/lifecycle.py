@@ -51,7 +51,7 @@ class Lifecycle:
         """
         claim_state_folder(self._system, self._state)
         with self._alone():
-            await self._shims.mend()
+            await self._shims.mend(OURS)  # the instances are the controller's: their environment is its own
             fresh = self._shims.status("gateway") is None
             if fresh:
                 self.refuse_taken_ports()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,9 +132,16 @@ class Shims:
                 begun = time.monotonic()
             await asyncio.sleep(POLL_S)
 
-    async def mend(self) -> list[str]:
-        """Give a new shim to every wanted process that has none; returns their names. Living ones are adopted."""
-        lost = [name for name, status in self.all().items() if status.wanted and status.shim is None]
+    async def mend(self, names: Collection[str] | None = None) -> list[str]:
+        """Give a new shim to every wanted process that has none; returns their names. Living ones are adopted.
+
+        `names`: those alone. A shim has the environment of who makes it, so only who starts a process may mend it.
+        """
+        lost = [
+            name
+            for name, status in self.all().items()
+            if status.wanted and status.shim is None and (names is None or name in names)
+        ]
         for name in lost:
             await self.launch(name)
         return lost
