@@ -50,7 +50,7 @@ services:
 # What is left out, as patterns of lines of the system file and of the configuration made from it.
 FEATURES = {
     "record of each request": (r"log ring@", "log-format"),
-    "trace id": (r"txn\.trace",),
+    "trace id": (r"traceparent",),
     "user in baggage": (r"baggage",),
     "X-Forwarded-*": (r"x-forwarded", r"forwarded"),
     "retries where safe": (r"retry-on", r"disable-l7-retry", r"wait-for-body", r"acl idempotent", r"acl keyed"),

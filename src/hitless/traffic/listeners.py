@@ -71,9 +71,10 @@ def _forwarded(system: System, protocol: str) -> Iterator[str]:
     trusted = " ".join(words.network(each) for each in system.gateway.trusted_proxies)
     if not trusted:
         yield "http-request del-header forwarded"
-        yield "http-request set-header x-forwarded-for %[src]"
-        yield f"http-request set-header x-forwarded-proto {protocol}"
-        yield "http-request set-header x-forwarded-host %[req.hdr(host)]"
+        yield "http-request del-header x-forwarded- -m beg"
+        yield "http-request add-header x-forwarded-for %[src]"
+        yield f"http-request add-header x-forwarded-proto {protocol}"
+        yield "http-request add-header x-forwarded-host %[req.fhdr(host)]"
         return
     yield f"acl trusted src {trusted}"
     for name in ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"):
@@ -95,15 +96,14 @@ def _user_of_client(system: System) -> Iterator[str]:
         secure = "; Secure" if system.gateway.tls is not None else ""
         cookie = f"{COOKIE}=%[var(txn.fresh)]; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax{secure}"
         yield f'http-after-response add-header set-cookie "{cookie}" if {{ var(txn.fresh) -m found }}'
-    yield "http-request del-header x-hitless-user"
-    yield "http-request del-header x-hitless-bucket"
+    yield _NOT_FROM_OUTSIDE
 
 
 def _user_of_caller(system: System) -> Iterator[str]:
     fetch = _fetch(system.gateway.user or f"cookie:{COOKIE}")
     yield f"http-request set-var(txn.user) {fetch} unless {_HAS_USER}"
     yield r"http-request unset-var(txn.user) if { var(txn.user) -m sub \r \n }"  # it was decoded, and becomes a header
-    yield "http-request del-header x-hitless-bucket"
+    yield _NOT_FROM_OUTSIDE
 
 
 def _cohort(system: System) -> Iterator[str]:
@@ -135,16 +135,15 @@ _USER_OF_BAGGAGE = (
 _BAGGAGE = (
     "http-request del-header baggage if { req.fhdr(baggage) -m sub hitless.user }",
     f'http-request set-header baggage "{_OURS},%[req.fhdr(baggage)]" if {_HAS_USER} {_HAS_BAGGAGE}',
-    f'http-request set-header baggage "{_OURS}" if {_HAS_USER} !{_HAS_BAGGAGE}',
+    f'http-request add-header baggage "{_OURS}" if {_HAS_USER} !{_HAS_BAGGAGE}',
 )
 
-# A trace that came in is kept. A new one is 32 hexadecimal digits of the hash of a random UUID; half of them name its
-# first span.
-_TRACED = "{ req.hdr(traceparent) -m len 55 }"
+# A trace that came in is kept; a new one is random. `rand` is 32 bits, written as 16 digits of which the last 8 count.
+_TRACED = "{ req.fhdr(traceparent) -m len 55 }"
+_DIGITS = "%[rand,hex,bytes(8,8),lower]"
 _TRACE = (
-    f"http-request set-var(txn.trace) req.hdr(traceparent),field(2,-) if {_TRACED}",
-    f"http-request set-var(txn.trace) uuid(),sha1,hex,lower,bytes(0,32) unless {_TRACED}",
-    f"http-request set-header traceparent 00-%[var(txn.trace)]-%[var(txn.trace),bytes(16,16)]-01 unless {_TRACED}",
+    f"http-request set-header traceparent 00-{4 * _DIGITS}-{2 * _DIGITS}-01 unless {_TRACED}",
+    "http-request set-var(txn.trace) req.fhdr(traceparent),field(2,-)",
 )
 
 # Repeated is only what may be done twice and lies whole in the buffer. Connecting again is always safe.
@@ -161,9 +160,10 @@ _RETRY = (
 _HAS_BUCKET = "{ var(txn.bucket) -m found }"
 _BUCKET = (
     f"http-request set-var(txn.bucket) var(txn.user),concat(,txn.salt),crc32,mod(10000) if {_HAS_USER}",
-    f"http-request set-header x-hitless-user %[var(txn.user)] if {_HAS_BUCKET}",
-    f"http-request set-header x-hitless-bucket %[var(txn.bucket)] if {_HAS_BUCKET}",
+    f"http-request add-header x-hitless-user %[var(txn.user)] if {_HAS_BUCKET}",
+    f"http-request add-header x-hitless-bucket %[var(txn.bucket)] if {_HAS_BUCKET}",
 )
+_NOT_FROM_OUTSIDE = "http-request del-header x-hitless- -m beg"  # what we tell services; they may believe it
 
 
 def _fetch(source: str) -> str:
