@@ -39,7 +39,7 @@ def message(number: int, at_ms: int) -> bytes:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     text = (
         f"{at_ms}\t{service}.{slot}\t{user:016X}\t{user % 10_000}\t{status}\t0\t--"
-        f"\t0\t1\t{number % 400}\t{number % 400 + 2}\t0\t1.0\t{listener}\tGET\t{trace}\n"
+        f"\t0\t1\t{number % 400}\t{number % 400 + 2}\tGET\t0\t1.0\t{listener}\t{trace}\n"
     )
     return text.encode()
 

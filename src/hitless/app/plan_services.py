@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hitless.app.facts import Facts, ServiceNow
+from hitless.app.guarding import conversion_of, loads_of, metrics_of
 from hitless.app.proposal import Proposal
 from hitless.app.schema_choice import SchemaChoice
 from hitless.app.strategies import DEFAULT_STRATEGY, Ship, resize
@@ -14,7 +15,6 @@ from hitless.plan.plan import Refusal
 from hitless.plan.step import Step
 from hitless.plan.system import Service, System, near
 from hitless.runtime.steps import Launch
-from hitless.signals.metrics import Metric
 from hitless.verdict import spend
 
 HEADROOM = 1.25  # of the memory that instances use now: new ones start cold and grow
@@ -67,6 +67,10 @@ class ServicesPart:
                 if isinstance(stage, str) and stage not in self.system.groups:
                     text = f"services.{name}.steps names {stage!r}, which is no group of {self.system.system}"
                     yield Refusal(code="unknown-group", text=text, hint=near(stage, self.system.groups))
+        business = self.change.guards.business
+        if business is not None and business.at not in self.system.services:
+            text = f"guards.business.at names {business.at!r}, which is no service of {self.system.system}"
+            yield Refusal(code="unknown-service", text=text, hint=near(business.at, self.system.services))
 
     def _against(self, name: str, wanted: ServiceChange) -> Iterator[Refusal]:
         now = self.facts.services.get(name)
@@ -135,24 +139,11 @@ class ServicesPart:
             guards=self.change.guards,
             alpha=spend(self.change.guards.alpha, sum(each.ships for each in self.change.services.values()))[0],
             elsewhere=tuple(sorted(set(self.system.services) - {name})),
-            metrics=tuple(self._metrics(name)),
+            metrics=tuple(metrics_of(self.change.guards, name)),
+            loads=tuple(loads_of(self.change.guards, name)),
+            conversion=conversion_of(self.change.guards, name),
         )
         return tuple(shipping.ship()), tuple(shipping.retire())
-
-    def _metrics(self, service: str) -> Iterator[Metric]:
-        for name, guard in self.change.guards.metrics.items():
-            if guard.service in (None, service):
-                yield Metric(
-                    name=name,
-                    source=guard.source,
-                    requests=guard.requests,
-                    bad=guard.bad,
-                    by=guard.by,
-                    lag_s=guard.lag,
-                    every_s=guard.every,
-                    worse=guard.worse,
-                    url=guard.url or "",
-                )
 
     @staticmethod
     def _strategy(wanted: ServiceChange) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hitless.app.facts import Felt
+from hitless.app.watched import others_in_words, others_to_json
 from hitless.kit.units import format_duration
 from hitless.plan.change import Change
 from hitless.plan.plan import Refusal
@@ -76,8 +77,9 @@ def to_json(found: tuple[Sight, ...], change: Change, felt: Mapping[str, Felt]) 
     guards = change.guards
     return {
         "alpha": guards.alpha,
-        "errors": {"worse": guards.errors.worse},
+        "errors": {"worse": guards.errors.worse, "by": guards.errors.by},
         "latency": {"worse": guards.latency.worse, "at": guards.latency.at},
+        **others_to_json(guards),
         "today": {
             each: {"users_per_s": felt[each].users_per_s, "bad_share": felt[each].bad_share}
             for each in sorted({sight.step.service for sight in found} & set(felt))
@@ -105,6 +107,7 @@ def remarks(found: tuple[Sight, ...], change: Change, felt: Mapping[str, Felt]) 
     worse = f"errors worse than {guards.errors.worse:g}x, latency worse than {guards.latency.worse:g}x"
     false = f"{guards.alpha * 100:g}% of healthy changes at most are taken back"
     said = [f"guards: {worse} at {guards.latency.at}, each against the concurrent baseline; {false}"]
+    said += others_in_words(guards, next((each.step for each in found if each.step.share.buckets), found[0].step))
     for service in dict.fromkeys(each.step.service for each in found):
         said += _of_service([each for each in found if each.step.service == service], felt.get(service))
     return tuple(said)

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hitless.kit.units import EVERYBODY, NOBODY, Share
-from hitless.plan.change import CANARY_STEPS, Guards, ServiceChange, Strategy
+from hitless.plan.change import CANARY_STEPS, ServiceChange, Strategy
+from hitless.plan.guards import Guards
 from hitless.plan.instances import Slot, other
 from hitless.plan.step import Step
 from hitless.runtime.steps import Check, Launch, Start, Stop
-from hitless.signals.metrics import Metric
+from hitless.signals.cohorts import Conversion
+from hitless.signals.metrics import Load, Metric
 from hitless.signals.steps import Watch
 from hitless.traffic.steps import Admit, Drain, Routing, Shift
 
@@ -34,6 +36,8 @@ class Ship:
     alpha: float = DEFAULT_GUARDS.alpha  # this service's part of that of the run
     elsewhere: tuple[str, ...] = ()  # other services that users of this one may touch
     metrics: tuple[Metric, ...] = ()  # of this service
+    loads: tuple[Load, ...] = ()
+    conversion: Conversion | None = None
 
     @property
     def service(self) -> str:
@@ -64,10 +68,10 @@ class Ship:
         yield from self._prepare(self.new_numbers)
         yield self._admit(self.new_numbers)
         routing = self._before()
-        for stage in self.change.steps or CANARY_STEPS:
+        for number, stage in enumerate(self.change.steps or CANARY_STEPS):
             after = self._at(routing, stage)
             yield Shift(before=routing, after=after)
-            yield self._watch(after)
+            yield self._watch(after, new_instances=number == 0)
             routing = after
 
     def _blue_green(self) -> Iterator[Step]:
@@ -86,7 +90,7 @@ class Ship:
             share = Share(EVERYBODY.buckets * done // count)
             after = self._at(routing, share)
             yield Shift(before=routing, after=after)
-            yield self._watch(after)
+            yield self._watch(after, new_instances=True)
             routing = after
             leaving = len(self.old_numbers) * done // count - (len(self.old_numbers) - len(left))
             gone, left = tuple(left[:leaving]), left[leaving:]
@@ -127,22 +131,30 @@ class Ship:
             return replace(routing, baseline=self.slot, share=NOBODY, group="")
         return replace(routing, share=stage)
 
-    def _watch(self, routing: Routing) -> Watch:
+    def _watch(self, routing: Routing, *, new_instances: bool = False) -> Watch:
+        share = EVERYBODY if routing.baseline == self.slot else routing.share
         return Watch(
             service=self.service,
             baseline=self.routing.baseline,
             canary=self.slot,
-            share=EVERYBODY if routing.baseline == self.slot else routing.share,
+            share=share,
             group=routing.group,
             bake_s=self.change.bake,
             no_evidence_s=self.change.no_evidence,
             evidence=self.change.evidence,
             alpha=self.alpha,
+            warm_up_s=self.guards.warm_up if new_instances and share < EVERYBODY else 0.0,
             errors_worse=self.guards.errors.worse,
+            errors_by=self.guards.errors.by,
             latency_worse=self.guards.latency.worse,
             latency_at=self.guards.latency.at,
             elsewhere=self.elsewhere,
             metrics=self.metrics,
+            loads=self.loads,
+            conversion=self.conversion,
+            crashes=self.guards.crashes.limit,
+            sample_ratio=self.guards.sample_ratio,
+            placebo=self.guards.placebo,
             baseline_version=self.old.version,
             canary_version=self.new.version,
             horizon_s=self._horizon_s(),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+TOLD = 0.5  # of the evidence: half of what all guards together begin with
+
 
 def verdict_text(noted: Mapping[str, Any]) -> str:
     """Say a verdict with its numbers: who was compared, how much more often, how sure, and how much more is needed."""
@@ -10,9 +12,10 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
     if (ratio := noted.get("ratio")) is not None:
         parts.append(_ratio(ratio))
     if "e_value" in noted:
-        parts.append(f"evidence against it {_number(noted['e_value'])} of {noted['threshold']:g} ({noted['watches']})")
+        parts.append(f"evidence against it {_number(noted['e_value'])} of {noted['threshold']:g} ({_parts(noted)})")
     if needed := noted.get("users_needed"):
         parts.append(f"about {needed} more requests would decide")
+    parts += noted.get("doubts", ())
     if noted["seconds"]["lost"]:
         parts.append(f"{noted['seconds']['lost']} s with lost records left out")
     if noted["reason"]:
@@ -35,6 +38,13 @@ def _ratio(ratio: Mapping[str, float | None]) -> str:
     if value is None or high is None or low is None:  # nothing was bad on one side
         return f"at least {_number(low or 0.0)} times as often (95%)"
     return f"{_number(value)} times as often (95%: {_number(low)} to {_number(high)})"
+
+
+def _parts(noted: Mapping[str, Any]) -> str:
+    """Name the guards whose part is worth telling, the one with the most evidence first."""
+    parts, first = noted.get("evidence", {}), noted["watches"]
+    told = sorted(((part, name) for name, part in parts.items() if part >= TOLD or name == first), reverse=True)
+    return ", ".join(f"{name} {_number(part)}" for part, name in told) or first
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,6 @@ from hitless.plan.document import (
     EnvName,
     FindingId,
     FlagKey,
-    MetricsUrl,
     MigrationName,
     Model,
     Name,
@@ -24,6 +23,7 @@ from hitless.plan.document import (
     read,
     shown,
 )
+from hitless.plan.guards import Guards
 
 Strategy = Literal["canary", "blue-green", "rolling"]
 Evidence = Literal["observed", "required", "none"]
@@ -48,27 +48,6 @@ def _stage(value: object) -> Stage:
     return value
 
 
-def _ratio(value: object) -> float:
-    if not isinstance(value, str) or not value.endswith("x"):
-        raise ValueError(f"{value!r} is no ratio like 2x or 1.25x")
-    try:
-        ratio = float(value[:-1])
-    except ValueError:
-        raise ValueError(f"{value!r} is no ratio like 2x or 1.25x") from None
-    if not 1.0 <= ratio <= 1000.0:
-        raise ValueError(f"{value} is not from 1x to 1000x")
-    return ratio
-
-
-def _alpha(value: object) -> float:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no percentage like 1%")  # noqa: TRY004  pydantic wants ValueError
-    alpha = Share.parse(value).fraction
-    if not 0 < alpha <= 0.2:
-        raise ValueError(f"{value} is not above 0% and at most 20%")
-    return alpha
-
-
 def _contract(value: object) -> float | None:
     match value:
         case "manual":
@@ -88,55 +67,6 @@ def _listed(key: str) -> Callable[[object], object]:
         return {key: value} if isinstance(value, list | tuple) else value
 
     return convert
-
-
-Ratio = Annotated[float, before(_ratio), shown({"type": "string", "pattern": r"^\d+(?:\.\d+)?x$"})]
-
-
-class ErrorsGuard(Model):
-    """How much more often users of the new version may meet an error before it counts as worse."""
-
-    worse: Ratio = 1.0
-
-
-class LatencyGuard(Model):
-    """How much slower the new version may be before it counts as worse."""
-
-    worse: Ratio = 1.25
-    at: Literal["p50", "p90", "p95", "p99"] = "p99"
-
-
-class MetricGuard(Model):
-    """A counter that others measure, and the one of it that counts what is bad; by version. It counts requests."""
-
-    source: Literal["prometheus", "opentelemetry"] = "prometheus"
-    url: MetricsUrl | None = None  # of Prometheus
-    service: Name | None = None  # whose versions are compared; None: the one service of the change
-    requests: str
-    bad: str
-    by: str = "version"  # the label that names the version
-    lag: Duration = 30.0  # so long after a moment its samples are known
-    every: Duration = 15.0
-    worse: Ratio = 1.0
-
-    @after
-    def _check(self) -> Self:
-        if (self.url is None) == (self.source == "prometheus"):
-            raise ValueError("prometheus needs a url, and opentelemetry has none: its exporters come to us")
-        if not 1 <= self.every <= 600 or self.lag > 600:
-            raise ValueError("every is from 1s to 10m, and lag at most 10m")
-        return self
-
-
-class Guards(Model):
-    """What is watched while a change goes on."""
-
-    alpha: Annotated[float, before(_alpha), shown({"type": "string", "pattern": r"^\d+(?:\.\d{1,2})?%$"})] = (
-        0.01  # that a healthy change is taken back, over the whole run
-    )
-    errors: ErrorsGuard = ErrorsGuard()
-    latency: LatencyGuard = LatencyGuard()
-    metrics: Mapping[Name, MetricGuard] = {}
 
 
 class DatabaseChange(Model):
@@ -224,11 +154,11 @@ class Change(Model):
     def _check_some(self) -> Self:
         if not (self.services or self.database or self.flags):
             raise ValueError("a change needs services, database or flags")
-        for name, metric in self.guards.metrics.items():
-            if metric.service is None and len(self.services) != 1:
-                raise ValueError(f"guards.metrics.{name} must name its service: the change has {len(self.services)}")
-            if metric.service is not None and metric.service not in self.services:
-                raise ValueError(f"guards.metrics.{name} names {metric.service!r}, which the change does not touch")
+        for key, service in self.guards.of_services().items():
+            if service is None and len(self.services) != 1:
+                raise ValueError(f"guards.{key} must name its service: the change has {len(self.services)}")
+            if service is not None and service not in self.services:
+                raise ValueError(f"guards.{key} names {service!r}, which the change does not touch")
         return self
 
 

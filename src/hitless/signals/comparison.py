@@ -10,42 +10,41 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from hitless.plan.instances import Slot
-from hitless.signals.metrics import Window
-from hitless.signals.ports import ArmCount, Second
+from hitless.signals import guards
+from hitless.signals.guards import AT, NO_ENDS, Ends
+from hitless.signals.metrics import Full, Window
+from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
-from hitless.verdict import Arm, Decision, Errors, Latency, Tick, Verdict
+from hitless.verdict import Decision, Verdict
 
 BETA = 0.05  # that a version exactly at the limit is called fine
-FINE_BELOW = 2.0  # times the errors of the baseline; more where more is tolerated
-ERRORS, LATENCY = 0.6, 0.25  # parts of alpha
-ELSEWHERE, METRICS = 0.15, 0.3  # shared by all other services, and by all counters that others measure
-AT = "errors at "  # name of a guard on another service
-METRIC = "metric "  # before the name of a counter, so that it is no service
 LARGEST = 1e300  # an e-value that JSON can hold
-
-NOTHING = ArmCount()
 
 
 class Comparison:
     """Compares both versions of one service, second by second."""
 
     def __init__(self, step: Watch) -> None:
-        self._worse = Verdict(_guards(step), alpha=step.alpha, horizon_s=step.horizon_s, breaker=False)  # harm.py is it
-        self._fine = _fine(step)
+        self._worse = Verdict(guards.against(step), alpha=step.alpha, horizon_s=step.horizon_s, breaker=False)
+        self._begin(step)
+
+    def _begin(self, step: Watch) -> None:
+        self._fine = Verdict(guards.fine(step), alpha=step.alpha, beta=BETA, horizon_s=step.horizon_s, breaker=False)
+        shares = guards.shares(step)
+        self._shares = Verdict(shares, breaker=False) if shares else None
 
     def next_step(self, step: Watch) -> None:
         """Go on with the next step of the same run."""
-        self._fine = _fine(step)
+        self._begin(step)
 
-    def feed(self, second: Second, step: Watch, windows: Iterable[Window] = ()) -> None:
-        """Take a second, later than all before, and what others measured meanwhile.
+    def feed(self, second: Second, step: Watch, windows: Iterable[Window | Full] = (), ends: Ends = NO_ENDS) -> None:
+        """Take a second, later than all before, what others measured meanwhile, and which processes ended.
 
         A second with lost records shows nothing of either arm.
         """
-        tick = _tick(second, step, windows)
-        self._worse.feed(tick)
-        self._fine.feed(tick)
+        tick = guards.tick(second, step, windows, ends)
+        for verdict in self._parts().values():
+            verdict.feed(tick)
 
     @property
     def decision(self) -> Decision:
@@ -62,6 +61,11 @@ class Comparison:
         """Whether it was shown, since the step began, to be better than the limit."""
         return not self.is_worse and self._fine.decide().kind == "promote"
 
+    @property
+    def void(self) -> str:
+        """Why the comparison cannot be believed: the arms do not get the users that they were meant to get."""
+        return "" if self._shares is None else next(iter(self._shares.doubts().values()), "")
+
     def numbers(self) -> dict[str, Any]:
         """Write down what is known, for the journal: only numbers that JSON can hold."""
         decision = self.decision
@@ -77,6 +81,8 @@ class Comparison:
                 "baseline": {"users": users.baseline, "bad_users": users.baseline_bad},
             },
             "users_needed": decision.users_needed,
+            "evidence": {name: min(part, LARGEST) for name, part in self._worse.evidence().items()},
+            "doubts": [*self._worse.doubts().values(), *filter(None, [self.void])],
         }
 
     def dump(self) -> dict[str, str]:
@@ -86,12 +92,14 @@ class Comparison:
     def restore(self, kept: dict[str, str]) -> None:
         """Go on where `dump` left off, bit by bit. Raises ValueError for anything else."""
         try:
-            self._worse, self._fine = (Verdict.load(base64.b64decode(kept[name])) for name in ("worse", "fine"))
+            read = {name: Verdict.load(base64.b64decode(data)) for name, data in kept.items()}
+            self._worse, self._fine, self._shares = read["worse"], read["fine"], read.get("shares")
         except (KeyError, TypeError, binascii.Error) as error:
             raise ValueError(f"this is no comparison that was kept: {error!r}") from None
 
     def _parts(self) -> dict[str, Verdict]:
-        return {"worse": self._worse, "fine": self._fine}
+        parts = {"worse": self._worse, "fine": self._fine}
+        return parts if self._shares is None else parts | {"shares": self._shares}
 
 
 def harm_in_words(decision: Decision, step: Watch) -> str:
@@ -99,68 +107,26 @@ def harm_in_words(decision: Decision, step: Watch) -> str:
     users, ratio = decision.users, decision.ratio
     new = f"{step.service} {step.canary_version}" if step.canary_version else f"the new version of {step.service}"
     old = step.baseline_version or "the old one"
-    if decision.guard == "latency":
-        return (
-            f"{new} is slower than {step.latency_worse:g} times {old} at {step.latency_at}, "
-            f"by {users.canary} requests against {users.baseline}"
-        )
-    measured = decision.guard in {each.name for each in step.metrics}
-    who = f"by {decision.guard}, requests" if measured else "users"
-    where = f" at {decision.guard.removeprefix(AT)}" if decision.guard.startswith(AT) else ""
     times = f"{ratio.value:.3g} times as often" if ratio and math.isfinite(ratio.value) else "where others do not"
-    return (
-        f"{who} of {new} fail{where} {times}: {users.canary_bad} of {users.canary} "
-        f"against {users.baseline_bad} of {users.baseline}"
-    )
-
-
-def _guards(step: Watch) -> list[Errors | Latency]:
-    others = [
-        Errors(worse=step.errors_worse, on=name, name=f"{AT}{name}", weight=ELSEWHERE / len(step.elsewhere))
-        for name in step.elsewhere
-    ]
-    measured = [
-        Errors(worse=each.worse, on=f"{METRIC}{each.name}", name=each.name, weight=METRICS / len(step.metrics))
-        for each in step.metrics
-    ]
-    return [
-        Errors(worse=step.errors_worse, weight=ERRORS),
-        Latency(worse=step.latency_worse, at=step.latency_at, weight=LATENCY),
-        *others,
-        *measured,
-    ]
-
-
-def _fine(step: Watch) -> Verdict:
-    limit = max(FINE_BELOW, step.errors_worse)
-    guards = [Errors(worse=step.errors_worse, fine_below=limit)]
-    return Verdict(guards, alpha=step.alpha, beta=BETA, horizon_s=step.horizon_s, breaker=False)
-
-
-def _tick(second: Second, step: Watch, windows: Iterable[Window]) -> Tick:
-    places: dict[str, tuple[Arm | None, Arm | None]] = {
-        f"{METRIC}{each.metric}": (_plain(each.canary), _plain(each.baseline))
-        if each.canary and each.baseline
-        else (None, None)
-        for each in windows
-    }
-    if second.lost:
-        return Tick(second.at, None, None, places)
-    for name in step.elsewhere:
-        canary, baseline = (
-            second.elsewhere.get((step.service, slot, name), NOTHING) for slot in (step.canary, step.baseline)
-        )
-        places[name] = _plain(canary), _plain(baseline)
-    return Tick(second.at, _arm(second, step, step.canary), _arm(second, step, step.baseline), places)
-
-
-def _arm(second: Second, step: Watch, slot: Slot) -> Arm:
-    count = second.arms.get((step.service, slot), NOTHING)
-    return Arm(count.users, count.bad_users, count.latency)
-
-
-def _plain(count: ArmCount) -> Arm:
-    return Arm(count.users, count.bad_users)
+    bad = f"{users.canary_bad} of {users.canary} against {users.baseline_bad} of {users.baseline}"
+    match decision.guard:
+        case "latency":
+            return (
+                f"{new} is slower than {step.latency_worse:g} times {old} at {step.latency_at}, "
+                f"by {users.canary} requests against {users.baseline}"
+            )
+        case "business" if step.conversion is not None:
+            done = f"do not {step.conversion.method} to {step.conversion.at} in time"
+            return f"users of {new} {done} {times}: {bad}"
+        case "crashes":
+            return f"instances of {new} end by themselves {times}: {bad} seconds"
+        case name if name in {load.name for load in step.loads}:
+            return f"{new}: {decision.reason}"
+        case name:
+            measured = name in {each.name for each in step.metrics}
+            who = f"by {name}, requests" if measured else "users"
+            where = f" at {name.removeprefix(AT)}" if name.startswith(AT) else ""
+            return f"{who} of {new} fail{where} {times}: {bad}"
 
 
 def _finite(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """Turns what the gateway logged into counts per second: requests, failures, users and latencies of each version. Pure.
 
-Users are counted, not only requests (bad_users.py), and users of a service with two versions are followed to every
-other service that they touch (members.py).
+Users are counted, not only requests (bad_users.py). Users of a service with two versions are followed to every other
+service that they touch (members.py), and to what they are expected to do there (cohorts.py).
 """
 
 from bisect import bisect_left
@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from hitless.plan.instances import Slot
 from hitless.signals.bad_users import BadUsers
-from hitless.signals.members import Members, elsewhere, learn
+from hitless.signals.cohorts import Cohorts, Conversion
+from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere, learn
+from hitless.signals.parts import CELL
 from hitless.signals.ports import ArmCount, Elsewhere, Second
 from hitless.verdict import EDGES
 
@@ -32,19 +34,27 @@ class Observed(NamedTuple):
     failed: bool  # 5xx, reset, time-out, also where a retry saved the client
     latency_ms: float
     saved: bool = False  # of those that failed: the client saw a good answer all the same
+    bucket: str = ""  # of the user, a number, where the gateway chose a version by it
+    did: str = ""  # the method, if the request was answered well
 
 
-Row = tuple[int, str, Slot, str, bool, float, bool]  # an Observed; any tuple of its values is as good
+Row = tuple[int, str, Slot, str, bool, float, bool, str, str]  # an Observed; any tuple of its values is as good
 
 
 class _Tally:
     """The counts of one arm in a second that is still open."""
 
-    __slots__ = ("bad_users", "failed", "latency", "requests", "saved", "users")
+    __slots__ = ("assigned", "bad_users", "failed", "latency", "parts", "requests", "saved", "users")
 
     def __init__(self) -> None:
-        self.requests = self.failed = self.saved = self.users = self.bad_users = 0
+        self.requests = self.failed = self.saved = self.users = self.bad_users = self.assigned = 0
         self.latency: dict[int, int] = {}
+        self.parts: dict[int, tuple[int, int]] = {}
+
+    def count_part(self, cell: int, *, failed: bool) -> None:
+        """Count a request of a user for the cell of buckets."""
+        users, bad = self.parts.get(cell, (0, 0))
+        self.parts[cell] = users + 1, bad + failed
 
     def closed(self) -> ArmCount:
         return ArmCount(
@@ -54,6 +64,8 @@ class _Tally:
             users=self.users,
             bad_users=self.bad_users,
             latency=self.latency,
+            assigned=self.assigned,
+            parts=self.parts if self.bad_users else {},
         )
 
 
@@ -76,12 +88,14 @@ class Counter:
         self._open: dict[int, _OpenSecond] = {}
         self._bad: dict[tuple[str, str], BadUsers] = {}  # by the service, and the changed one that its users met
         self._members = Members()
+        self._cohorts: dict[str, Cohorts] = {}  # by the service that is tested
         self.lose(now_ms, 1)
 
     def count(self, records: Iterable[Row]) -> None:
         """Count records, in any order; one that comes after its second was closed counts in the oldest open one."""
         open_seconds, all_bad, split = self._open, self._bad, self._members.split
-        for at_ms, service, slot, user, failed, latency_ms, saved in records:
+        for record in records:
+            at_ms, service, slot, user, failed, latency_ms, saved, bucket, _ = record
             second = open_seconds.get(at_ms // 1000) or self._second_of(at_ms)
             if second is None:
                 continue
@@ -89,13 +103,12 @@ class Counter:
             if tally is None:
                 continue
             tally.requests += 1
-            if failed:
-                tally.failed += 1
-                tally.saved += saved
+            tally.failed += failed
+            tally.saved += saved
             if not user:  # meets the old version whatever the share: no member of an arm
                 continue
             if split:
-                self._follow(second, service, slot, user, at_ms, failed)
+                tally.assigned += self._follow(second, record)
             bad = all_bad.get((service, ""))
             if failed or (bad and user in bad.known):
                 bad = bad or self._bad_users(service, "")
@@ -103,23 +116,22 @@ class Counter:
                     continue
                 tally.bad_users += failed
             tally.users += 1
+            if bucket and service in split:
+                tally.count_part(int(bucket) // CELL, failed=failed)
             if not failed:
-                bucket = bisect_left(EDGES, latency_ms)
-                tally.latency[bucket] = tally.latency.get(bucket, 0) + 1
+                place = bisect_left(EDGES, latency_ms)
+                tally.latency[place] = tally.latency.get(place, 0) + 1
 
-    def _follow(
-        self,
-        second: _OpenSecond,
-        service: str,
-        slot: Slot,
-        user: str,
-        at_ms: int,
-        failed: bool,  # noqa: FBT001
-    ) -> None:
-        """Count the request for the changed services that its user has met elsewhere."""
+    def _follow(self, second: _OpenSecond, record: Row) -> bool:
+        """Count the request for the changed services that its user has met elsewhere.
+
+        Tells whether the user is met for the first time, at a service with two versions.
+        """
+        at_ms, service, slot, user, failed, _, _, _, did = record
         split = self._members.split
-        if service in split:
-            learn(split[service], user, slot)
+        new = service in split and learn(split[service], user, slot)
+        if self._cohorts:
+            self._expect(service, slot, user, at_ms, did)
         for changed, met in elsewhere(split, service, user):
             bad = self._bad.get((service, changed))
             if failed or (bad and user in bad.known):
@@ -131,12 +143,27 @@ class Counter:
                 tally = second.elsewhere[changed, met, service] = _Tally()
             tally.users += 1
             tally.bad_users += failed
+        return new
+
+    def _expect(self, service: str, slot: Slot, user: str, at_ms: int, did: str) -> None:
+        """Take a request for the tests that expect something of their users."""
+        if service in self._cohorts and service in self._members.split:
+            self._cohorts[service].join(user, slot, at_ms)
+        if did:
+            for cohorts in self._cohorts.values():
+                cohorts.answered(service, did, user, at_ms)
 
     def _bad_users(self, service: str, changed: str) -> BadUsers:
         return self._bad.setdefault((service, changed), BadUsers())
 
-    def begin(self, service: str) -> None:
-        """A new test of a service begins: whatever its users met before, here and elsewhere, they are new."""
+    def begin(self, service: str, conversion: Conversion | None = None) -> None:
+        """A new test of a service begins: whatever its users met before, here and elsewhere, they are new.
+
+        `conversion`: what they are expected to do.
+        """
+        self._cohorts.pop(service, None)
+        if conversion is not None and len(self._cohorts) < SERVICES_LIMIT:
+            self._cohorts[service] = Cohorts(conversion)
         for key in [key for key in self._bad if key == (service, "") or key[1] == service]:
             del self._bad[key]
 
@@ -160,14 +187,23 @@ class Counter:
         self._first += 1
         self._forget(at)
         second = self._open.pop(at, None)
+        cohorts = self._close_cohorts((at + 1) * 1000)
         if second is None:
-            return Second(at=at)
+            return Second(at=at, cohorts=cohorts)
         return Second(
             at=at,
             arms={arm: tally.closed() for arm, tally in second.arms.items()},
             elsewhere={arm: tally.closed() for arm, tally in second.elsewhere.items()},
+            cohorts=cohorts,
             lost=second.lost,
         )
+
+    def _close_cohorts(self, before_ms: int) -> dict[tuple[str, Slot], ArmCount]:
+        return {
+            (service, slot): ArmCount(users=users, bad_users=lost)
+            for service, cohorts in self._cohorts.items()
+            for slot, (users, lost) in cohorts.close(before_ms).items()
+        }
 
     def _forget(self, at: int) -> None:
         gone = self._members.forget(at)

@@ -82,7 +82,7 @@ class SignalsDriver:
     async def _watching(self, step: Watch, moment: Moment) -> Watching:
         if self._tests is not None:
             with suppress(OSError):  # a recorder that is away remembers nobody when it is back
-                await self._tests.begin(step.service, moment.run)
+                await self._tests.begin(step.service, moment.run, step.conversion)
         watching = Watching(step, moment.started_at, moment.position)
         if (kept := await self._evidence.load(moment.run, step.service)) is not None:
             try:
@@ -94,8 +94,12 @@ class SignalsDriver:
 
     async def harm(self, plan: Plan) -> StepFailed:
         """Return only when a new version of this plan plainly does harm: from now on, and in its own slot."""
-        arms = sorted({(step.service, step.canary) for step in plan.steps if isinstance(step, Watch)})
-        watched = [Harm(service=service, slot=slot) for service, slot in arms]
+        watched = [
+            Harm(service=service, slot=slot, crashes=crashes)
+            for service, slot, crashes in sorted(
+                {(step.service, step.canary, step.crashes) for step in plan.steps if isinstance(step, Watch)}
+            )
+        ]
         if not watched:
             await asyncio.Event().wait()
         async with following(self._ticks, self._clock, self._clock.now()) as follower:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from hitless.plan.ports import Clock
-from hitless.signals.metrics import Counters, Metric, Shown, Source, Window, window
+from hitless.signals.metrics import Counters, Full, Load, Measured, Metric, Shown, Source, Window, full, window
 from hitless.signals.steps import Watch
 
 ASK_AGAIN_S = 5.0  # a source that did not answer
@@ -21,14 +21,14 @@ class Measuring:
 
     def __init__(self, step: Watch, sources: Mapping[Source, Counters], clock: Clock) -> None:
         self._step, self._sources, self._clock = step, sources, clock
-        self._waiting: dict[str, deque[Window]] = {}
+        self._waiting: dict[str, deque[Window | Full]] = {}
         self.trouble = ""  # what the last source that did not answer said
 
-    def take(self) -> tuple[Window, ...]:
+    def take(self) -> tuple[Window | Full, ...]:
         """Return the next window of each metric that has one."""
         return tuple(waiting.popleft() for waiting in self._waiting.values() if waiting)
 
-    async def measure(self, metric: Metric, since: float) -> None:
+    async def measure(self, metric: Measured, since: float) -> None:
         """Ask for one window after the other for ever, from the first one that lies wholly after `since`."""
         waiting = self._waiting[metric.name] = deque(maxlen=WAITING_LIMIT)
         since = max(since, self._clock.now() - CATCH_UP_S)
@@ -38,24 +38,36 @@ class Measuring:
             waiting.append(await self._window(metric, until))
             until += metric.every_s
 
-    async def _window(self, metric: Metric, until: float) -> Window:
-        versions = self._step.canary_version, self._step.baseline_version
+    async def _window(self, metric: Measured, until: float) -> Window | Full:
         for _ in range(TRIES):
             try:
-                shown = await self._shown(metric, until - metric.every_s), await self._shown(metric, until)
+                seen = await self._look(metric, until)
             except OSError as error:
                 self.trouble = f"{metric.name}: {error}"
                 await self._clock.sleep(ASK_AGAIN_S)
             else:
                 self.trouble = ""
-                return window(metric, until, shown, versions)
+                return seen
         return Window(metric=metric.name, until=until)
 
-    async def _shown(self, metric: Metric, at: float) -> Shown:
+    async def _look(self, metric: Measured, until: float) -> Window | Full:
         source = self._sources.get(metric.source)
         if source is None:
             raise OSError(f"nobody measures {metric.source} here")
-        return Shown(await source.sample(metric, metric.requests, at), await source.sample(metric, metric.bad, at))
+        versions = self._step.canary_version, self._step.baseline_version
+        match metric:
+            case Load():
+                return full(metric, until, await source.sample(metric, metric.load, until), versions)
+            case Metric():
+                moments = until - metric.every_s, until
+                before, after = [await _shown(source, metric, at) for at in moments]
+                return window(metric, until, (before, after), versions)
+            case _:
+                raise OSError(f"{metric.name} is no counter and no load")
+
+
+async def _shown(source: Counters, metric: Metric, at: float) -> Shown:
+    return Shown(await source.sample(metric, metric.requests, at), await source.sample(metric, metric.bad, at))
 
 
 @asynccontextmanager
@@ -64,7 +76,7 @@ async def measuring(
 ) -> AsyncIterator[Measuring]:
     """Measure for as long as the context lasts; `since`: by metric, the end of the last window that counted."""
     measured = Measuring(step, sources, clock)
-    tasks = [asyncio.ensure_future(measured.measure(metric, since[metric.name])) for metric in step.metrics]
+    tasks = [asyncio.ensure_future(measured.measure(metric, since[metric.name])) for metric in step.measured]
     try:
         yield measured
     finally:

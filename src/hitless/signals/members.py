@@ -42,11 +42,13 @@ class Members:
         return all((service, slot) in self._seen_at for slot in _SLOTS)
 
 
-def learn(members: dict[str, Slot], user: str, slot: Slot) -> None:
-    """Remember where a user was seen."""
-    if user not in members and len(members) >= MEMBERS_LIMIT:
+def learn(members: dict[str, Slot], user: str, slot: Slot) -> bool:
+    """Remember where a user was seen; tell whether it was for the first time."""
+    new = user not in members
+    if new and len(members) >= MEMBERS_LIMIT:
         del members[next(iter(members))]
     members[user] = slot
+    return new
 
 
 def elsewhere(split: dict[str, dict[str, Slot]], service: str, user: str) -> Iterator[tuple[str, Slot]]:

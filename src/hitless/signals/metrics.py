@@ -1,4 +1,4 @@
-"""Guards on counters that others measure: from samples of two moments to what each version counted between them. Pure.
+"""Guards on what others measure: from samples to counts of each version, or how full it is. Pure.
 
 A counter may begin again at any time (its process was restarted): then all it shows came since. A series that was not
 there before, a value that is no number, more bad than requests: such a window is no evidence, and never zero.
@@ -17,18 +17,33 @@ SERIES_LIMIT = 1000  # of one expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One guard: two counters, one of which counts what is bad of the other. They count requests, not users."""
+class Measured:
+    """What others measure for one guard."""
 
     name: str
     source: Source
-    requests: str  # what the source calls the counter, see docs/guards.md
-    bad: str
     by: str  # the label whose value is the version
     lag_s: float  # so long after a moment its samples are known
     every_s: float  # length of a window
-    worse: float  # tolerated ratio
     url: str = ""  # of Prometheus: http://..., or env:NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Measured):
+    """Two counters, one of which counts what is bad of the other. They count requests, not users."""
+
+    requests: str  # what the source calls the counter, see docs/guards.md
+    bad: str
+    worse: float  # tolerated ratio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load(Measured):
+    """How full the scarcest resource of each version is, from 0 to 1, and how full is too full for how long."""
+
+    load: str
+    limit: float
+    for_s: int
 
 
 class Sample(NamedTuple):
@@ -44,8 +59,8 @@ Samples = Mapping[str, Sample]  # by the name of the series
 class Counters(Protocol):
     """Somebody who measures."""
 
-    async def sample(self, metric: Metric, expression: str, at: float) -> Samples:
-        """Return every series of a counter at a moment, `metric.lag_s` ago or earlier. Raises OSError if it cannot."""
+    async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
+        """Return every series of an expression at a moment, `metric.lag_s` ago or earlier. Raises OSError."""
         ...
 
 
@@ -57,6 +72,29 @@ class Window:
     until: float  # seconds since the epoch
     canary: ArmCount | None = None
     baseline: ArmCount | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """How full both versions were at a moment; None: that is not known."""
+
+    metric: str
+    until: float  # seconds since the epoch
+    canary: float | None = None
+    baseline: float | None = None
+
+
+def full(load: Load, at: float, samples: Samples, versions: tuple[str, str]) -> Full:
+    """Return how full the fullest series of the canary and of the baseline (`versions`, in this order) is."""
+    fullest = [
+        max((each.value for each in samples.values() if each.version == version and _is_load(each.value)), default=None)
+        for version in versions
+    ]
+    return Full(metric=load.name, until=at, canary=fullest[0], baseline=fullest[1])
+
+
+def _is_load(value: float) -> bool:
+    return math.isfinite(value) and value >= 0.0
 
 
 class Shown(NamedTuple):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hitless.signals.metrics import Metric, Sample, Samples
+from hitless.signals.metrics import Measured, Sample, Samples
 
 SERIES_LIMIT = 10_000  # of all exporters; points of further ones are refused
 POINTS_LIMIT = 120  # of one series; the oldest go first
@@ -56,7 +56,7 @@ class OtlpMemory:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is no OTLP metrics request in JSON: {error!r}") from None
 
-    async def sample(self, metric: Metric, expression: str, at: float) -> Samples:
+    async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
         """Return every series of a counter as it stood at a moment. Raises OSError for a name that is none."""
         name, where = read_name(expression)
         found = {}

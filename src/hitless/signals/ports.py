@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hitless.plan.instances import InstanceId, Slot
+from hitless.signals.cohorts import Conversion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,9 @@ class ArmCount:
     users: int = 0  # requests of users that were not yet bad
     bad_users: int = 0  # of `users`: a user's first bad request, or one after a pause (bad_users.py)
     latency: Mapping[int, int] = field(default_factory=dict)  # log bucket -> requests, see hitless.verdict.EDGES
+    assigned: int = 0  # users seen for the first time, at a service with two versions
+    parts: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # cell of buckets -> (users, bad_users), where
+    # a service has two versions, in a second with bad users; see parts.py
 
 
 Elsewhere = tuple[str, Slot, str]  # the changed service, the slot of it that the users met, the service they touch
@@ -29,6 +33,8 @@ class Second:
     at: int  # seconds since the epoch; the second [at, at + 1)
     arms: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)
     elsewhere: Mapping[Elsewhere, ArmCount] = field(default_factory=dict)  # users and bad users alone
+    cohorts: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)  # users whose time to convert is over;
+    # `bad_users`: those who did not
     lost: int = 0  # records that were dropped on the way: then this second is no evidence
 
 
@@ -46,8 +52,11 @@ class Ticks(Protocol):
 class Tests(Protocol):
     """Told which test begins, so that users who were bad in an earlier one count again."""
 
-    async def begin(self, service: str, run: str) -> None:
-        """A run begins its test of a service; said again, it changes nothing. Raises OSError if nobody hears it."""
+    async def begin(self, service: str, run: str, conversion: Conversion | None) -> None:
+        """A run begins its test of a service; said again, it changes nothing. Raises OSError if nobody hears it.
+
+        `conversion`: what its users are expected to do.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from hitless.signals.metrics import SERIES_LIMIT, Metric, Sample, Samples
+from hitless.signals.metrics import SERIES_LIMIT, Measured, Sample, Samples
 
 ANSWER_S = 5.0
 ANSWER_LIMIT = 4 << 20  # bytes
@@ -17,12 +17,12 @@ ANSWER_LIMIT = 4 << 20  # bytes
 class Prometheus:
     """Implements `hitless.signals.metrics.Counters`."""
 
-    async def sample(self, metric: Metric, expression: str, at: float) -> Samples:
+    async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
         """Return every series of an expression at a moment. Raises OSError where it cannot be had."""
         return await asyncio.to_thread(_sample, metric, expression, at)
 
 
-def _sample(metric: Metric, expression: str, at: float) -> Samples:
+def _sample(metric: Measured, expression: str, at: float) -> Samples:
     question = urllib.parse.urlencode({"query": expression, "time": f"{at:.3f}"})
     try:
         with urllib.request.urlopen(f"{_base(metric.url)}/api/v1/query?{question}", timeout=ANSWER_S) as answer:  # noqa: S310  the scheme is checked

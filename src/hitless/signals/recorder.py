@@ -3,6 +3,7 @@
 A process of its own, so that the controller may die and find, when it is back, what users felt in the meantime.
 Followers come to a unix socket, send one line `{"since": SECONDS}`, and get one line for each second from then on.
 Whoever begins a test of a service says `{"test": SERVICE, "run": RUN}` and gets an empty line; again it does nothing.
+`"conversion": {"at": SERVICE, "method": METHOD, "within_s": SECONDS}` beside it says what its users are expected to do.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from hitless.kit.clock import SystemClock
+from hitless.signals.cohorts import Conversion
 from hitless.signals.counting import Counter, Row
 from hitless.signals.lines import Lines, announced_loss
 from hitless.signals.wire import write_second
@@ -104,12 +106,12 @@ class Recorder:
                 await writer.drain()
             elif len(self._followers) < FOLLOWERS_LIMIT:
                 await self._serve(question, reader, writer)
-        except (OSError, ValueError, TimeoutError):
+        except (OSError, ValueError, LookupError, TimeoutError):
             pass  # a question that is none, or nobody there any more: hanging up is the answer
         finally:
             writer.transport.abort()
 
-    def begin(self, service: str, run: str) -> None:
+    def begin(self, service: str, run: str, conversion: Conversion | None = None) -> None:
         """A run begins its test of a service; said again, it changes nothing."""
         if self._tests.get(service) == run:
             return
@@ -117,7 +119,7 @@ class Recorder:
         if len(self._tests) >= TESTS_LIMIT:
             del self._tests[next(iter(self._tests))]
         self._tests[service] = run
-        self._counter.begin(service)
+        self._counter.begin(service, conversion)
 
     async def _serve(self, since: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=BACKLOG)
@@ -184,16 +186,24 @@ async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.
         await writer.drain()
 
 
-def _question(line: bytes) -> float | tuple[str, str]:
-    """Return since when a follower wants to know, or which service is tested by which run."""
+def _question(line: bytes) -> float | tuple[str, str, Conversion | None]:
+    """Return since when a follower wants to know, or which service is tested by which run, and for what."""
     question = json.loads(line)
     if isinstance(question, dict):
         if isinstance(since := question.get("since"), int | float):
             return float(since)
         service, run = question.get("test"), question.get("run")
         if isinstance(service, str) and isinstance(run, str):
-            return service, run
+            return service, run, _conversion(question.get("conversion"))
     raise ValueError(f"{line!r} is no question")
+
+
+def _conversion(plain: object) -> Conversion | None:
+    if plain is None:
+        return None
+    if not isinstance(plain, dict):
+        raise ValueError(f"{plain!r} is no conversion")  # noqa: TRY004  an unreadable question, like all others
+    return Conversion(at=str(plain["at"]), method=str(plain["method"]), within_s=float(plain["within_s"]))
 
 
 @asynccontextmanager

@@ -5,9 +5,11 @@ from typing import ClassVar, Literal
 
 from hitless.kit.units import EVERYBODY, Share, format_duration
 from hitless.plan.instances import Slot
-from hitless.signals.metrics import Metric
+from hitless.signals.cohorts import Conversion
+from hitless.signals.metrics import Load, Measured, Metric
 
 Evidence = Literal["observed", "required", "none"]
+ErrorsBy = Literal["users", "groups"]
 LatencyAt = Literal["p50", "p90", "p95", "p99"]
 
 
@@ -31,14 +33,26 @@ class Watch:
     no_evidence_s: float = 600.0
     evidence: Evidence = "observed"
     alpha: float = 0.01  # probability that a healthy version is taken back, over all steps of this service in the run
+    warm_up_s: float = 0.0  # not compared: caches of new instances are cold; breaker and crash guard are armed
     errors_worse: float = 1.0  # tolerated ratio of bad users; 1.0: any worsening counts
+    errors_by: ErrorsBy = "users"  # groups: for users that are not one person each
     latency_worse: float = 1.25  # tolerated factor
     latency_at: LatencyAt = "p99"
     elsewhere: tuple[str, ...] = ()  # other services where the users of both versions are compared too
     metrics: tuple[Metric, ...] = ()  # counters of others that are compared too
+    loads: tuple[Load, ...] = ()  # how full the versions are
+    conversion: Conversion | None = None  # what users are expected to do
+    crashes: int = 2  # so many ends of processes of the new version take it back at once
+    sample_ratio: bool = True  # whether both arms get the users that they are meant to get
+    placebo: bool = True  # whether groups of the old version look worse than the rest of it
     baseline_version: str = ""  # what those counters call the old version
     canary_version: str = ""
     horizon_s: float = 86_400.0  # how long all steps of this service may take together
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """All that others measure."""
+        return (*self.metrics, *self.loads)
 
     @property
     def compares(self) -> bool:

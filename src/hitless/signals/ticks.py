@@ -6,12 +6,14 @@ import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from hitless.signals.cohorts import Conversion
 from hitless.signals.ports import Second
 from hitless.signals.wire import read_second
 
 CONNECT_WITHIN_S = 2.0
 SILENCE_S = 10.0  # a recorder says something every second
 LINE_LIMIT = 4 << 20  # bytes of one second
+TESTS_LIMIT = 64  # that are said again
 GAP_LIMIT_S = 7200  # as far back as a recorder remembers
 
 
@@ -20,12 +22,15 @@ class RecorderTicks:
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
+        self._tests: dict[str, bytes] = {}  # by service: what was said of its test
 
     async def follow(self, since: float) -> AsyncIterator[Second]:
         """Yield every closed second from `since` on; one that the recorder has not seen is marked as lost.
 
         Raises OSError when the recorder is not there, goes away, falls silent or makes no sense.
         """
+        for test in list(self._tests.values()):  # a recorder that was started anew has not heard of them
+            await self._say(test)
         async with asyncio.timeout(CONNECT_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(self._socket_path, limit=LINE_LIMIT)
         try:
@@ -41,12 +46,25 @@ class RecorderTicks:
         finally:
             writer.transport.abort()
 
-    async def begin(self, service: str, run: str) -> None:
-        """Say that a run begins its test of a service, whose users are then new. Raises OSError if nobody hears it."""
+    async def begin(self, service: str, run: str, conversion: Conversion | None = None) -> None:
+        """Say that a run begins its test of a service, whose users are then new. Raises OSError if nobody hears it.
+
+        Who follows later says it again, in case the recorder was started anew meanwhile.
+        """
+        self._tests.pop(service, None)
+        if len(self._tests) >= TESTS_LIMIT:
+            del self._tests[next(iter(self._tests))]
+        plain: dict[str, object] = {"test": service, "run": run}
+        if conversion is not None:
+            plain["conversion"] = {name: getattr(conversion, name) for name in ("at", "method", "within_s")}
+        self._tests[service] = json.dumps(plain).encode() + b"\n"
+        await self._say(self._tests[service])
+
+    async def _say(self, test: bytes) -> None:
         async with asyncio.timeout(CONNECT_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(self._socket_path)
             try:
-                writer.write(json.dumps({"test": service, "run": run}).encode() + b"\n")
+                writer.write(test)
                 if await reader.readline() != b"\n":
                     raise ConnectionResetError("the recorder has gone away")
             finally:

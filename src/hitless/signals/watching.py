@@ -14,8 +14,9 @@ from hitless.kit.units import format_duration
 from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import StepFailed
 from hitless.signals.comparison import Comparison, harm_in_words
+from hitless.signals.ends import Ends
 from hitless.signals.harm import NOTHING, WINDOW_S, Harm
-from hitless.signals.metrics import Window
+from hitless.signals.metrics import Full, Window
 from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
 
@@ -88,14 +89,21 @@ class Watching:
     next_at: int = 0  # the first second that was not counted yet
     measured_until: dict[str, float] = field(default_factory=dict)  # by metric: the end of the last window that counted
     harm: Harm = field(init=False)
+    ends: Ends = field(init=False)  # of the old version
     comparison: Comparison = field(init=False)
 
     def __post_init__(self) -> None:
-        self.harm = Harm(service=self.step.service, slot=self.step.canary)
+        self.harm = Harm(service=self.step.service, slot=self.step.canary, crashes=self.step.crashes)
+        self.ends = Ends(service=self.step.service, slot=self.step.baseline)
         self.comparison = Comparison(self.step)
-        self.seen_until = self.started_at
+        self.seen_until = self.compares_from
         self.next_at = math.ceil(self.started_at)  # the first second that lies wholly in the step
-        self.measured_until = {metric.name: self.started_at for metric in self.step.metrics}
+        self.measured_until = {metric.name: self.compares_from for metric in self.step.measured}
+
+    @property
+    def compares_from(self) -> float:
+        """When the warm-up is over; it was decided before anybody saw how it goes."""
+        return self.started_at + self.step.warm_up_s
 
     @property
     def since(self) -> int:
@@ -106,7 +114,7 @@ class Watching:
         """Whether a second was not counted yet."""
         return second.at >= self.next_at
 
-    def count(self, second: Second, windows: tuple[Window, ...] = ()) -> None:
+    def count(self, second: Second, windows: tuple[Window | Full, ...] = ()) -> None:
         """Take one closed second; those before the step are ignored, and one that comes again changes nothing.
 
         `windows`: what others have measured meanwhile, for a second that is new.
@@ -117,8 +125,10 @@ class Watching:
         if not self.is_new(second):
             return
         self.next_at = second.at + 1
+        if second.at < self.compares_from:
+            return
         if self.step.compares:
-            self.comparison.feed(second, self.step, windows)
+            self.comparison.feed(second, self.step, windows, self._ends())
             self.measured_until |= {each.metric: each.until for each in windows}
         if second.lost or self.harm.outage or not self.harm.ends.known:  # an outage of both says nothing about the new
             self.lost_s += 1
@@ -133,7 +143,8 @@ class Watching:
         names = ("position", "started_at", "intact_s", "lost_s", "seen_until", "next_at", "measured_until")
         plain = {name: getattr(self, name) for name in names}
         arms = {"canary": asdict(self.canary), "baseline": asdict(self.baseline)}
-        return json.dumps({**plain, **arms, "comparison": self.comparison.dump()}).encode()
+        ends = {"canary": self.harm.ends.dump(), "baseline": self.ends.dump()}
+        return json.dumps({**plain, **arms, "ends": ends, "comparison": self.comparison.dump()}).encode()
 
     def restore(self, kept: bytes) -> None:
         """Go on from what was kept: by this step, or by an earlier one of the same run. Raises ValueError."""
@@ -149,19 +160,26 @@ class Watching:
             self.intact_s, self.lost_s = plain["intact_s"], plain["lost_s"]
             self.seen_until, self.next_at = plain["seen_until"], plain["next_at"]
             self.measured_until = plain["measured_until"]
+            self.harm.ends.restore(plain["ends"]["canary"])
+            self.ends.restore(plain["ends"]["baseline"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no watch that was kept: {error!r}") from None
+
+    def _ends(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        new, old = self.harm.ends, self.ends
+        return (new.take(), new.instances), (old.take(), old.instances)
 
     def restarted(self, restarts: Mapping[InstanceId, int] | None) -> None:
         """Take the restarts of instances as they stand now; None: nobody can say, and the second is no evidence."""
         self.harm.restarted(restarts)
+        self.ends.look(restarts)
 
     @property
     def observed(self) -> bool:
         """At least one user in each arm; where there is nothing to compare, a second in which nothing was lost."""
         if not self.step.compares:
             return self.intact_s > 0
-        return self.canary.users > 0 and self.baseline.users > 0
+        return self.canary.users > 0 and self.baseline.users > 0 and not self.comparison.void
 
     @property
     def finding(self) -> Finding:
@@ -193,7 +211,7 @@ class Watching:
             return GoOn()
         if settled and now - self._blind_since() >= self.step.no_evidence_s:
             return GoBack(failure=self._no_evidence())
-        return Stay(holds=now >= self.started_at + self.step.bake_s and bool(self.needs), needs=self.needs)
+        return Stay(holds=now >= self.compares_from + self.step.bake_s and bool(self.needs), needs=self.needs)
 
     @property
     def needs(self) -> str:
@@ -204,6 +222,8 @@ class Watching:
         if not self.intact_s:
             return "a second in which no record is lost"
         if step.compares and not self.observed:
+            if self.comparison.void:
+                return f"shares that are as they were meant: {self.comparison.void}"
             return " and ".join(_missing(self.canary, "canary", self._hint()) + _missing(self.baseline, "baseline"))
         if step.compares and step.evidence == "required" and not self.comparison.is_fine:
             return "a verdict of fine"
@@ -236,7 +256,7 @@ class Watching:
         if not settled:
             return False
         if step.evidence == "none":
-            return now >= self.started_at + step.bake_s
+            return now >= self.compares_from + step.bake_s
         waits = step.compares and step.evidence == "required" and not self.comparison.is_fine
         return self.observed and self.intact_s >= step.bake_s and not waits
 
@@ -245,7 +265,7 @@ class Watching:
         if self.step.evidence == "none":
             return math.inf
         waits = self.step.compares and (self.step.evidence == "required" or not self.observed)
-        return self.started_at if waits else self.seen_until
+        return self.compares_from if waits else self.seen_until
 
     def _hint(self) -> str:
         """How many requests it takes until one is likely to be of the new version."""

@@ -6,20 +6,21 @@ from typing import Any
 from hitless.plan.instances import Slot
 from hitless.signals.ports import ArmCount, Elsewhere, Second
 
+_COUNTS = ("requests", "failed", "saved", "users", "bad_users", "latency", "assigned", "parts")
+
 
 def write_second(second: Second) -> bytes:
     """Write a second as one line.
 
-    `{"at":17,"lost":0,"arms":[["orders","a",requests,failed,saved,users,bad,{bucket:n}]],
-    "elsewhere":[["web","b","orders",users,bad]]}`
+    `{"at":17,"lost":0,"arms":[["orders","a",requests,failed,saved,users,bad,{bucket:n},assigned,{cell:[users,bad]}]],
+    "elsewhere":[["web","b","orders",users,bad]],"cohorts":[["web","b",users,not converted]]}`
     """
-    arms = [
-        [service, slot, arm.requests, arm.failed, arm.saved, arm.users, arm.bad_users, dict(arm.latency)]
-        for (service, slot), arm in second.arms.items()
-    ]
+    arms = [[*key, *(getattr(arm, name) for name in _COUNTS)] for key, arm in second.arms.items()]
     plain: dict[str, Any] = {"at": second.at, "lost": second.lost, "arms": arms}
     if second.elsewhere:
         plain["elsewhere"] = [[*key, arm.users, arm.bad_users] for key, arm in second.elsewhere.items()]
+    if second.cohorts:
+        plain["cohorts"] = [[*key, arm.users, arm.bad_users] for key, arm in second.cohorts.items()]
     return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
 
 
@@ -29,13 +30,14 @@ def read_second(line: bytes) -> Second:
         plain = json.loads(line)
         arms = dict(_arm(*each) for each in plain["arms"])
         elsewhere = dict(_elsewhere(*each) for each in plain.get("elsewhere", ()))
-        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms, elsewhere=elsewhere)
+        cohorts = {(service, _slot(slot)): _users(*counts) for service, slot, *counts in plain.get("cohorts", ())}
+        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms, elsewhere=elsewhere, cohorts=cohorts)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{line[:80]!r} is no second: {error!r}") from None
 
 
 def _arm(service: str, slot: str, *counts: Any) -> tuple[tuple[str, Slot], ArmCount]:
-    requests, failed, saved, users, bad_users, latency = counts
+    requests, failed, saved, users, bad_users, latency, assigned, parts = counts
     count = ArmCount(
         requests=requests,
         failed=failed,
@@ -43,12 +45,18 @@ def _arm(service: str, slot: str, *counts: Any) -> tuple[tuple[str, Slot], ArmCo
         users=users,
         bad_users=bad_users,
         latency={int(bucket): int(many) for bucket, many in latency.items()},
+        assigned=assigned,
+        parts={int(cell): (users, bad) for cell, (users, bad) in parts.items()},
     )
     return (service, _slot(slot)), count
 
 
 def _elsewhere(changed: str, slot: str, service: str, users: int, bad_users: int) -> tuple[Elsewhere, ArmCount]:
-    return (changed, _slot(slot), service), ArmCount(users=users, bad_users=bad_users)
+    return (changed, _slot(slot), service), _users(users, bad_users)
+
+
+def _users(users: int, bad_users: int) -> ArmCount:
+    return ArmCount(users=users, bad_users=bad_users)
 
 
 def _slot(text: str) -> Slot:

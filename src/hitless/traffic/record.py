@@ -22,16 +22,16 @@ _FORMAT = {
     "tc": "%Tc",  # to connect
     "tr": "%Tr",  # until the instance answered
     "ta": "%Ta",  # in all
+    "method": "%HM",
     "tq": "%TR",  # until the request was read
     "version": "%[var(txn.arm),field(2,~)]",
     "listener": "%f",
-    "method": "%HM",
     "trace": "%[var(txn.trace)]",
 }
 FIELDS = tuple(_FORMAT)
 LOG_FORMAT = "\t".join(_FORMAT.values())
 
-_COUNTED = FIELDS.index("ta") + 1
+_COUNTED = FIELDS.index("method") + 1
 _SERVERS_FAULT = frozenset("SsRIDKUP")  # first letter of HAProxy's termination state; small letters are time-outs
 _CLOSED_IN_DATA = frozenset(("SD", "sD"))
 _BACKENDS_LIMIT = 2048  # that are remembered, with what their names say
@@ -47,6 +47,8 @@ class Record(NamedTuple):
     failed: bool  # a user felt a failure of ours, or would have, had a retry not saved the request
     latency_ms: float  # until the instance answered; how fast the client takes the answer is not in it
     saved: bool  # of those that failed: a retry saved the client
+    bucket: str  # of the user; empty: no version was chosen by it
+    did: str  # the method, if the client saw a good answer
 
 
 def parse(line: str) -> Record | None:
@@ -54,7 +56,7 @@ def parse(line: str) -> Record | None:
     fields = line.split("\t", _COUNTED)
     if len(fields) <= _COUNTED:
         return None
-    end, backend, user, bucket, status, retries, state, tw, tc, tr, ta, _ = fields
+    end, backend, user, bucket, status, retries, state, tw, tc, tr, ta, method, _ = fields
     arm = _arm(backend)
     if arm is None:
         return None
@@ -68,6 +70,8 @@ def parse(line: str) -> Record | None:
             felt or retried,
             int(ta) if tr == "-1" else int(tw) + int(tc) + int(tr),
             retried and not felt,
+            bucket if bucket.isdecimal() else "",
+            method if "2" <= status < "4" and not felt else "",
         )
     except ValueError:
         return None

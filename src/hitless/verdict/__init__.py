@@ -6,7 +6,7 @@ from hitless.verdict.decision import Decision, Ratio
 from hitless.verdict.errors import Errors
 from hitless.verdict.exchangeable import Exchangeable
 from hitless.verdict.latency import Latency
-from hitless.verdict.planning import requests_to_see, seconds_to_see, spend
+from hitless.verdict.planning import conversions_to_see, requests_to_see, seconds_to_see, spend
 from hitless.verdict.processes import Crashes, Saturation
 from hitless.verdict.samples import SampleRatio
 from hitless.verdict.ticks import Arm, Tick
@@ -26,6 +26,7 @@ __all__ = [
     "Saturation",
     "Tick",
     "Verdict",
+    "conversions_to_see",
     "requests_to_see",
     "seconds_to_see",
     "spend",

@@ -83,15 +83,18 @@ class ExchangeableWatch(Watch):
             self._empty(len(canary.parts), len(baseline.parts))  # the share was changed: begin a new batch
         if self._since is None:
             self._since = elapsed_s
-        ours, ours_bad = _into(self._canary, canary.parts)
-        theirs, theirs_bad = _into(self._baseline, baseline.parts)
+        _into(self._canary, canary.parts)
+        _into(self._baseline, baseline.parts)
         had = self.counts
         self.counts = Counts(
-            had.canary + ours, had.canary_bad + ours_bad, had.baseline + theirs, had.baseline_bad + theirs_bad
+            had.canary + canary.requests,
+            had.canary_bad + canary.bad,
+            had.baseline + baseline.requests,
+            had.baseline_bad + baseline.bad,
         )
         if elapsed_s - self._since + 1 >= BATCH_S:
             self._weigh(elapsed_s)
-        return bool(ours and theirs)
+        return bool(canary.requests and baseline.requests)
 
     def _weigh(self, elapsed_s: float) -> None:
         self._stake.start(elapsed_s)
@@ -119,9 +122,6 @@ class ExchangeableWatch(Watch):
         self._cap, self.counts = state["cap"], Counts(*state["counts"])
 
 
-def _into(batch: list[int], parts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
-    requests = bad = 0
-    for group, (many, failed) in enumerate(parts):
+def _into(batch: list[int], parts: tuple[tuple[int, int], ...]) -> None:
+    for group, (_, failed) in enumerate(parts):
         batch[group] += failed
-        requests, bad = requests + many, bad + failed
-    return requests, bad

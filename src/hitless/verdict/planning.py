@@ -24,6 +24,19 @@ def requests_to_see(ratio: float, p: float, split: float, alpha: float = 0.01, t
     return math.ceil(math.log(1.0 / alpha) / nats_per_request(ratio, p, split, tolerated))
 
 
+def conversions_to_see(lost: float, split: float, alpha: float = 0.01, margin: float = 0.0) -> int:
+    """Return how many canary users, who would convert with the baseline, it takes to see that a part does not.
+
+    `lost` is that part, `margin` the one that may be lost. Users in all: this over the rate of conversion. It is
+    `nats_per_request` for a ratio below one. Raises ValueError where no number of users would do.
+    """
+    if not (0.0 <= margin < lost < 1.0 and 0.0 < split < 1.0):
+        raise ValueError(f"lost={lost}, margin={margin}, split={split} make no test")
+    kept, null = 1.0 - lost, 1.0 - margin
+    mean, least = 1.0 - split * lost, 1.0 - split * margin
+    return math.ceil(math.log(1.0 / alpha) / (kept * math.log(kept / null) - mean * math.log(mean / least) / split))
+
+
 def seconds_to_see(
     ratio: float, p: float, split: float, rps: float, alpha: float = 0.01, tolerated: float = 1.0
 ) -> float:

@@ -99,31 +99,36 @@ class Saturation:
 
 
 class SaturationWatch(Watch):
-    """Counts the seconds for which the canary alone has been full."""
+    """Knows since when the canary alone has been full; a look need not come every second."""
 
     def __init__(self, guard: Saturation) -> None:
         self._guard = guard
-        self._full_s = 0
+        self._since_s: float | None = None  # when it began to be full
+        self._last_s = 0.0
 
     @property
     def alarm(self) -> str:
         """Say that the canary is full."""
-        if self._full_s < self._guard.for_s:
+        if self._since_s is None or (full_s := self._last_s - self._since_s + 1) < self._guard.for_s:
             return ""
-        return f"the canary alone has been at {self._guard.limit:g} of its capacity or above for {self._full_s} s"
+        return f"the canary alone has been at {self._guard.limit:g} of its capacity or above for {full_s:.0f} s"
 
     def feed(self, canary: Arm, baseline: Arm, elapsed_s: float) -> bool:
         """Take one tick."""
         if canary.load is None:
             return False
         alone = baseline.load is None or baseline.load < self._guard.limit
-        self._full_s = self._full_s + 1 if canary.load >= self._guard.limit and alone else 0
+        if canary.load < self._guard.limit or not alone:
+            self._since_s = None
+        elif self._since_s is None or elapsed_s - self._last_s > self._guard.for_s:  # who did not look does not know
+            self._since_s = elapsed_s
+        self._last_s = elapsed_s
         return True
 
     def state(self) -> dict[str, Any]:
         """Return all that the future depends on."""
-        return {"full_s": self._full_s}
+        return {"since_s": self._since_s, "last_s": self._last_s}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state again."""
-        self._full_s = state["full_s"]
+        self._since_s, self._last_s = state["since_s"], state["last_s"]

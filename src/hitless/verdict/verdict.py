@@ -112,6 +112,17 @@ class Verdict:
         kind, name, reason = self._kind(self.guards[lead].name, enough=enough, silent=not total)
         return Decision(kind, name, reason, total, self._watches[lead].counts, self._threshold, self._nulls[lead])
 
+    def evidence(self) -> dict[str, float]:
+        """Return each guard's part of the evidence; together they are `e_value`."""
+        return {
+            guard.name: weight * watch.worse for guard, (weight, watch) in zip(self.guards, self._weighted, strict=True)
+        }
+
+    def doubts(self) -> dict[str, str]:
+        """Return, by guard, why counts cannot be believed: of one guard, or all of them."""
+        said = {guard.name: watch.doubt or watch.void for guard, watch in self._watched}
+        return {name: why for name, why in said.items() if why}
+
     def _is_ready(self, parts: Sequence[float]) -> bool:
         """Tell whether the guards that have seen enough bad events reach the threshold without the others."""
         ready = sum([part for part, watch in zip(parts, self._watches, strict=True) if watch.ready])

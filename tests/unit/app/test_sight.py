@@ -9,6 +9,7 @@ from hitless.app.sight import refusals, remarks, sights, to_json
 from hitless.kit.units import EVERYBODY, NOBODY, Share
 from hitless.plan.change import Change, read_change
 from hitless.signals.steps import Watch
+from hitless.verdict import conversions_to_see
 
 WATCH = Watch(service="orders", baseline="a", canary="b", share=Share(500), bake_s=60.0)
 BUSY = {"orders": Felt(users_per_s=100.0, users=100_000, bad=100)}
@@ -77,10 +78,37 @@ def test_a_watch_without_a_baseline_sees_nothing_to_compare() -> None:
 
 def test_the_plan_holds_it_as_plain_data() -> None:
     plain = to_json(sights([WATCH], BUSY), change(guards="guards: { alpha: 2%, errors: { worse: 1.5x } }\n"), BUSY)
-    assert (plain["alpha"], plain["errors"]) == (0.02, {"worse": 1.5})
+    assert (plain["alpha"], plain["errors"]) == (0.02, {"worse": 1.5, "by": "users"})
     (step,) = plain["steps"]
     assert (step["position"], step["blind"], step["see"]["x5"]["requests"]) == (
         0,
         True,
         sights([WATCH], BUSY)[0].seen[1].requests,
     )
+
+
+GUARDS = """guards:
+  warm_up: 30s
+  crashes: { limit: 3 }
+  business: { at: orders, within: 5m, margin: 5% }
+  saturation: { source: opentelemetry, load: pool.usage, limit: 80%, long: 45s }
+"""
+
+
+def test_a_plan_says_what_else_is_watched_and_what_it_takes_to_see_it() -> None:
+    """At 5 % and without a margin half of the conversions lost shows after 31.3, by 3.3 of the notes: 1043 at 3 %."""
+    said = "\n".join(remarks(sights([WATCH], BUSY), change(guards=GUARDS), BUSY))
+    assert "ends of processes (3 take it back), shares of new users, clusters of errors" in said
+    assert "first 30s of new instances are not compared" in said
+    assert "users who POST to orders within 5m, 5% may be lost; at 5%, half of them lost shows after about " in said
+    assert "pool.usage (opentelemetry) at 80% or above for 45s takes the new version back" in said
+    assert [round(conversions_to_see(lost, 0.05) / 0.03, -1) for lost in (0.5, 0.1)] == pytest.approx(
+        [1043, 31_000], rel=0.03
+    )
+    plain = to_json(sights([WATCH], BUSY), change(guards=GUARDS), BUSY)
+    assert (plain["business"]["at"], plain["saturation"]["limit"], plain["warm_up_s"]) == ("orders", 0.8, 30.0)
+
+
+def test_a_group_alone_has_no_share_by_which_one_could_say() -> None:
+    step = replace(WATCH, share=NOBODY, group="staff")
+    assert any(said.endswith("5% may be lost") for said in remarks(sights([step], BUSY), change(guards=GUARDS), BUSY))

@@ -18,10 +18,10 @@ FIELDS = {
     "tc": "3",
     "tr": "4",
     "ta": "12",
+    "method": "GET",
     "tq": "1",
     "version": "1.1",
     "listener": "public",
-    "method": "GET",
     "trace": "84d40c371afc4e71b3202d286ab0e3a9",
 }
 
@@ -45,7 +45,25 @@ def test_a_line_is_read_field_by_field():
         failed=False,
         latency_ms=2 + 3 + 4,
         saved=False,
+        bucket="7104",
+        did="GET",
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "retries", "did"), [("201", "0", "POST"), ("302", "0", "POST"), ("404", "0", ""), ("503", "0", "")]
+)
+def test_what_a_request_did_is_its_method_if_its_client_saw_a_good_answer(status: str, retries: str, did: str):
+    assert parsed(method="POST", status=status, retries=retries).did == did
+
+
+def test_a_request_that_was_saved_by_a_retry_did_what_it_was_to_do():
+    assert parsed(method="POST", status="201", retries="+1").did == "POST"
+
+
+@pytest.mark.parametrize("status", ["-1", "0"])
+def test_what_was_not_answered_did_nothing(status: str):
+    assert parsed(method="POST", status=status, state="SH").did == ""
 
 
 def test_a_line_has_the_fields_that_haproxy_is_told_to_write():
