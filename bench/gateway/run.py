@@ -295,7 +295,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def main() -> int:
+    """Print the table; returns 1 if it falls short."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=32)
@@ -310,7 +311,7 @@ def main() -> None:
         shutil.rmtree(folder)
     if arguments.json:
         print(json.dumps(result))
-        return
+        return 0
     bare, ratio, more_us, records = (result[key] for key in ("bare", "ratio", "more_cpu_us", "records"))
     print(f"HAProxy {result['haproxy']}, {arguments.rounds} rounds; CPU is of HAProxy alone, for each request")
     print(f"bare   {bare['rate']:>8}/s  {bare['cpu_us']:.1f} us")
@@ -324,7 +325,8 @@ def main() -> None:
     )
     reached = ratio["whole"] >= 0.6 and records["lost"] == 0
     print("target 0.60 (goal 0.75) and no record lost:", "reached" if reached else "NOT reached")
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
