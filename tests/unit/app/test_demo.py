@@ -1,10 +1,15 @@
 """The demo counts at the client, and forgives only what met a version that is broken on purpose."""
 
+import sys
 from pathlib import Path
 
+import pytest
+
+from hitless.app.demo.play import play
 from hitless.app.demo.shop import copy_shop
 from hitless.app.demo.stage import Stage
 from hitless.app.paths import load_system
+from hitless.kit.errors import HitlessError
 from hitless.testing.load.report import Tally
 
 
@@ -42,3 +47,11 @@ def test_what_nobody_answered_and_what_another_version_failed_had_to_succeed(tmp
     tally = counted(("/orders", None, True), ("/orders", "1.0", True), ("/", "1.3", True), ("/accounts/a", "1.3", True))
     tally.fail("DOWNLOAD", "/orders/download", "download-cut")
     assert stage.counts(tally.report()).failed == 5
+
+
+def test_without_a_client_for_flags_the_demo_starts_nothing_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openfeature.contrib.provider.flagd", None)
+    monkeypatch.setattr("hitless.app.demo.play.copy_shop", lambda _: pytest.fail("a shop was made"))
+    with pytest.raises(HitlessError) as refused:
+        play(print, keep=False)
+    assert (refused.value.code, refused.value.hint) == ("demo-lacks-client", "pip install 'hitless[demo]'")

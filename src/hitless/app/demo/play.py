@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def play(say: Callable[[str], None], *, keep: bool) -> Played:
 
     The folder is removed, unless `keep` is asked for (then the shop goes on) or something failed (then its logs stay).
     """
+    _refuse_without_flag_client()
     folder = Path(tempfile.mkdtemp(prefix="hitless-demo-"))
     stage = Stage(file=copy_shop(folder / "shop"), say=say)
     played = None
@@ -83,6 +85,15 @@ def play(say: Callable[[str], None], *, keep: bool) -> Played:
             else:
                 say(f"what it wrote stays in {folder}")
     return played
+
+
+def _refuse_without_flag_client() -> None:
+    """The shop is an ordinary user of flags: without a client it would sell all the same, and a bug never show."""
+    try:
+        import_module("openfeature.contrib.provider.flagd")
+    except ImportError:
+        text = "the demo's shop reads flags by OpenFeature's own client for flagd, which is not installed"
+        raise HitlessError("demo-lacks-client", text, "pip install 'hitless[demo]'") from None
 
 
 def _under_load(stage: Stage) -> Played:
