@@ -167,12 +167,12 @@ class Controller:
         rows = [RunRow(**row) for row in await self._store.runs()]
         return next((row.run for row in rows if row.plan.get("key") == key), None)
 
-    def take_metrics(self, request: dict[str, Any]) -> int:
+    def take_metrics(self, request: object) -> int:
         """Take an OTLP metrics request; returns how many points were refused. Raises InvalidInput for anything else."""
         try:
             return self._world.otlp.take(request)
         except ValueError as error:
-            raise InvalidInput("broken-metrics", str(error), "see the protocol: OTLP over HTTP, JSON") from None
+            raise InvalidInput("broken-metrics", str(error), "see the protocol: OTLP over HTTP") from None
 
     async def runs(self) -> list[dict[str, Any]]:
         """List the runs, the newest first."""

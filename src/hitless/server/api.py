@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hitless.app.controller import Controller
 from hitless.kit.errors import Abandon, Exit, HitlessError, InvalidInput, NotAllowed
 from hitless.server.flags_api import FlagsApi
+from hitless.server.metrics_api import metrics_endpoint
 from hitless.server.openapi import openapi
 
 BODY_LIMIT = 1_000_000  # bytes
-METRICS_LIMIT = 4_000_000
 STATUS = {Exit.USAGE: 400, Exit.REFUSED: 409, Exit.NOT_ALLOWED: 403}
 
 Answer = Callable[[Controller, Request], Awaitable[Any]]
@@ -33,7 +33,7 @@ def build(controller: Controller, token: str) -> Starlette:
         Route("/v1/plan", _plain(controller, _plan), methods=["POST"]),
         Route("/v1/apply", _plain(controller, _apply), methods=["POST"]),
         Route("/v1/audit", _plain(controller, _audit)),
-        Route("/v1/metrics", _plain(controller, _metrics), methods=["POST"]),
+        Route("/v1/metrics", metrics_endpoint(controller, _raw_body), methods=["POST"]),
         Route("/v1/runs", _plain(controller, _runs)),
         Route("/v1/runs/{run}", _plain(controller, _show)),
         Route("/v1/runs/{run}/journal", _follow(controller)),
@@ -96,12 +96,17 @@ def _http_status(error: HitlessError) -> int:
     return 503 if isinstance(error, Abandon) else STATUS.get(error.exit, 500)
 
 
-async def _body(request: Request, limit: int = BODY_LIMIT) -> dict[str, Any]:
+async def _raw_body(request: Request, limit: int) -> bytes:
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > limit:
             raise InvalidInput("body-too-large", f"a request may have {limit} bytes")
+    return bytes(raw)
+
+
+async def _body(request: Request, limit: int = BODY_LIMIT) -> dict[str, Any]:
+    raw = await _raw_body(request, limit)
     try:
         content = json.loads(raw or b"{}")
     except ValueError as error:
@@ -156,14 +161,6 @@ def _who(body: dict[str, Any]) -> str:
 
 async def _audit(controller: Controller, request: Request) -> Any:
     return await controller.audit(request.query_params.get("expect", ""))
-
-
-async def _metrics(controller: Controller, request: Request) -> Any:
-    """Take metrics of OpenTelemetry exporters: OTLP over HTTP, as JSON."""
-    if "json" not in request.headers.get("content-type", ""):
-        raise InvalidInput("not-json", "metrics are taken as JSON", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/json")
-    refused = controller.take_metrics(await _body(request, METRICS_LIMIT))
-    return {"partialSuccess": {"rejectedDataPoints": str(refused)}} if refused else {}
 
 
 async def _runs(controller: Controller, _: Request) -> Any:

@@ -1,7 +1,8 @@
-"""Counters that OpenTelemetry exporters send: OTLP over HTTP, as JSON. Pure; who listens hands the requests in.
+"""Counters and loads that OpenTelemetry exporters send over OTLP. Pure; who listens hands the requests in.
 
 A counter is named `NAME` or `NAME{key=value,key=*}`: the metric, and attributes that a point must have (`*`: any).
 Sums count by their value, histograms by their number of observations; cumulative and delta points are both taken.
+A gauge is named in the same way, and stands as it is.
 """
 
 import json
@@ -18,6 +19,8 @@ POINTS_LIMIT = 120  # of one series; the oldest go first
 LATE_S = 120.0  # a series whose last point is older than this at a moment is not known then
 DELTA = 1  # AggregationTemporality of the protocol
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9_./-]{1,255})(?:\{(?P<where>[^{}]{0,1000})\})?")
+
+_KINDS = ("sum", "histogram", "exponentialHistogram", "gauge")
 
 
 class Point(NamedTuple):
@@ -54,7 +57,7 @@ class OtlpMemory:
         try:
             return sum(not self._take(point) for point in points(request))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"this is no OTLP metrics request in JSON: {error!r}") from None
+            raise ValueError(f"this is no OTLP metrics request: {error!r}") from None
 
     async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
         """Return every series of a counter as it stood at a moment. Raises OSError for a name that is none."""
@@ -90,7 +93,7 @@ def read_name(expression: str) -> tuple[str, dict[str, str]]:
 
 
 def points(plain: Any) -> Iterator[Point]:
-    """Yield the points of sums and histograms; gauges and summaries count nothing."""
+    """Yield the points of sums, histograms and gauges; summaries count nothing."""
     for resource in plain.get("resourceMetrics", ()):
         shared = _attributes(resource.get("resource", {}).get("attributes", ()))
         for scope in resource.get("scopeMetrics", ()):
@@ -99,13 +102,13 @@ def points(plain: Any) -> Iterator[Point]:
 
 
 def _points(metric: Any, shared: Mapping[str, str]) -> Iterator[Point]:
-    data = metric.get("sum") or metric.get("histogram") or metric.get("exponentialHistogram") or {}
+    data: Any = next((metric[kind] for kind in _KINDS if kind in metric), {})
     delta = data.get("aggregationTemporality") in (DELTA, "AGGREGATION_TEMPORALITY_DELTA")
     for each in data.get("dataPoints", ()):
         if int(each.get("flags", 0)) & 1:  # no recorded value
             continue
         attributes = {**shared, **_attributes(each.get("attributes", ()))}
-        value = each.get("asInt", each.get("asDouble", each.get("count")))
+        value = each.get("asInt", each.get("asDouble", each.get("count", 0)))  # protobuf leaves a count of 0 out
         series = json.dumps([metric["name"], attributes], sort_keys=True)
         at = int(each["timeUnixNano"]) / 1e9
         yield Point(series, str(metric["name"]), attributes, at, float(value), delta)
