@@ -2,7 +2,7 @@
 
 from hitless.database.compile import compile_operation
 from hitless.database.compiled import Finished, Surroundings, finish, merged
-from hitless.database.migration import Migration, MigrationFile
+from hitless.database.migration import Migration, MigrationFile, Operation
 from hitless.database.names import schema_of
 from hitless.database.operations import RawSql
 from hitless.database.pieces import Pieces
@@ -15,14 +15,16 @@ async def expand(target: Target, version: str, migrations: tuple[Migration, ...]
     """Make the new version beside the old one: all of it in one transaction. Raises Refused with nothing touched."""
     await target.set_up()
     files = [migration.read() for migration in migrations]
+    operations = [each for file in files for each in file.operations]
 
     async def work() -> None:
         if await target.change(version) is not None:
             return
-        old_version = await _current(target, migrations)
-        finished = await _carried_out(target, version, old_version, files)
-        await target.record(finished.compiled)
-        await _remember(target, version, migrations)
+        around = await _surroundings(target, version, await _current(target, migrations))
+        if any(isinstance(each.change, RawSql) for each in operations):
+            await _record(target, await _one_by_one(target, operations, around), migrations)
+        else:
+            await _at_once(target, operations, around, migrations)
 
     await target.politely(_tables(files), work)
 
@@ -32,38 +34,54 @@ def _tables(files: list[MigrationFile]) -> tuple[str, ...]:
     return tuple(sorted({str(getattr(each, "table", "")) for each in changes} - {""}))
 
 
-async def _carried_out(target: Target, version: str, old_version: str | None, files: list[MigrationFile]) -> Finished:
-    base = await target.catalogue()
-    pieces = Pieces(old=base, new=base)
+async def _surroundings(target: Target, version: str, old_version: str | None) -> Surroundings:
     old = schema_of(old_version, target.space) if old_version else target.space
-    around = Surroundings(
+    return Surroundings(
         version=version,
         old_version=old_version,
         schemas=(old, schema_of(version, target.space)),
         pins=await target.pins(),
         grants=await target.grants(),
     )
-    operations = [each for file in files for each in file.operations]
-    if any(isinstance(each.change, RawSql) for each in operations):  # what it makes is only known once it has run
-        for operation in operations:
-            before = len(pieces.expand)
-            pieces = compile_operation(operation, pieces)
-            await target.run(*pieces.expand[before:])
-            if isinstance(operation.change, RawSql) and not operation.change.onComplete:
-                found = await target.catalogue()
-                pieces = merged(pieces, Pieces(old=found, new=found))
-        finished = finish(pieces, around)
-        await _refuse_dependents(target, pieces)
-        await target.run(*finished.early, *finished.expand)
-        return finished
+
+
+async def _one_by_one(target: Target, operations: list[Operation], around: Surroundings) -> Finished:
+    """Carry operations out with SQL among them: what that makes is only known once it has run."""
+    base = await target.catalogue()
+    pieces = Pieces(old=base, new=base)
+    for operation in operations:
+        before = len(pieces.expand)
+        pieces = compile_operation(operation, pieces)
+        await target.run(*pieces.expand[before:])
+        if isinstance(operation.change, RawSql) and not operation.change.onComplete:
+            found = await target.catalogue()
+            pieces = merged(pieces, Pieces(old=found, new=found))
+    finished = finish(pieces, around)
+    await _refuse_dependents(target, pieces)
+    await target.run(*finished.early, *finished.expand)
+    return finished
+
+
+async def _at_once(
+    target: Target, operations: list[Operation], around: Surroundings, migrations: tuple[Migration, ...]
+) -> None:
+    """Prepare everything, then take the tables, and do nothing more than what needs them."""
+    base = await target.catalogue()
+    pieces = Pieces(old=base, new=base)
     for operation in operations:
         pieces = compile_operation(operation, pieces)
     finished = finish(pieces, around)
     await _refuse_dependents(target, pieces)
     await target.run(*finished.early)
+    await _record(target, finished, migrations)
     await target.hold(finished.compiled.tables)
-    await target.run(*pieces.expand, *finished.expand)
-    return finished
+    await target.run_at_once(*pieces.expand, *finished.expand)
+
+
+async def _record(target: Target, finished: Finished, migrations: tuple[Migration, ...]) -> None:
+    await target.record(finished.compiled)
+    for each in migrations:
+        await note_direction(target, finished.compiled.version, each, "up")
 
 
 async def _refuse_dependents(target: Target, pieces: Pieces) -> None:
@@ -121,11 +139,6 @@ async def _current(target: Target, migrations: tuple[Migration, ...]) -> str | N
         "SELECT version FROM hitless.schema_change WHERE space = current_schema() AND state = 'current'"
     )
     return str(found[0]["version"]) if found else None
-
-
-async def _remember(target: Target, version: str, migrations: tuple[Migration, ...]) -> None:
-    for each in migrations:
-        await note_direction(target, version, each, "up")
 
 
 async def note_direction(target: Target, version: str, migration: Migration, direction: str) -> None:

@@ -47,18 +47,18 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
         if await target.change(version) is None:
             return
         await target.run("SET LOCAL client_min_messages = warning")
-        await target.hold(compiled.tables)
-        await target.run(*compiled.rollback)
         for row in await target.rows(
             "SELECT DISTINCT ON (name) name, text FROM hitless.migration "
             "WHERE space = current_schema() AND version = %s ORDER BY name, at DESC",
             version,
         ):
             await note_direction(target, version, Migration(name=row["name"], text=row["text"]), "down")
-        await _forget(target, version)
         await target.rows(
             "DELETE FROM hitless.schema_change WHERE space = current_schema() AND version = %s RETURNING 1", version
         )
+        await target.hold(compiled.tables)  # from here on others wait
+        await target.run_at_once(*compiled.rollback)
+        await _forget(target, version)
 
     await target.politely(compiled.tables, work)
 
@@ -90,7 +90,7 @@ async def contract(target: Target, compiled: Compiled) -> None:
             return
         await target.hold(compiled.tables)
         await _refuse_early(target, compiled.version)  # somebody may have come while we waited
-        await target.run(*compiled.contract)
+        await target.run_at_once(*compiled.contract)
         if compiled.extends:
             extended = extend_views(
                 schema_of(compiled.version, target.space),

@@ -136,6 +136,11 @@ class Target:
             changed = (await self._connection.execute(statement.encode())).rowcount
         return changed
 
+    async def run_at_once(self, *statements: str) -> None:
+        """Run statements in order, sent together: no lock is held while the next one is on its way."""
+        if statements:
+            await self._connection.execute(";\n".join(statements).encode())
+
     async def rows(self, statement: str, *values: object) -> list[Row]:
         """Ask; returns all rows."""
         cursor = await self._connection.execute(statement.encode(), values or None)

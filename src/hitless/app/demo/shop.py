@@ -30,11 +30,16 @@ def copy_shop(target: Path) -> Path:
     shutil.copytree(find_shop(), target, ignore=ignored)
     file = target / "hitless.yaml"
     system: dict[str, Any] = yaml.safe_load(file.read_text())
-    taken: list[int] = []
-    for section, key in ADDRESSES:
-        taken.append(free_port(secrets.randbits(32), taken))
-        system.setdefault(section, {})[key] = f"127.0.0.1:{taken[-1]}"
+    give_ports(system)
     for service in system["services"].values():
         service["drain"] = DRAIN  # there are many changes to be seen in three minutes
     file.write_text(yaml.safe_dump(system, sort_keys=False))
     return file
+
+
+def give_ports(system: dict[str, Any]) -> None:
+    """Let a system listen on free ports of the loopback."""
+    taken: list[int] = []
+    for section, key in ADDRESSES:
+        taken.append(free_port(secrets.randbits(32), taken))
+        system.setdefault(section, {})[key] = f"127.0.0.1:{taken[-1]}"

@@ -1,0 +1,7 @@
+"""The name in one column."""
+
+from application import Items
+from shop.server import serve
+
+if __name__ == "__main__":
+    serve(Items)
