@@ -23,6 +23,7 @@ UrlOf = Callable[[str], str]  # the URL of a database by its name; may hold a se
 
 SchemaStep = Expand | Withdraw | Backfill | Verify | Switch | Contract
 ROLLING_LOCK_MS = 1000  # a table that somebody has for longer is compared in a later round
+Throttle = Callable[[], Awaitable[None]]  # returns when the next batch may run
 Accepted = Callable[[str], Awaitable[int]]  # how many rows of a run may be given up when it is taken back
 
 
@@ -41,7 +42,7 @@ class DatabaseDriver:
     def __init__(
         self,
         url_of: UrlOf,
-        throttle: filling.Throttle = unthrottled,
+        throttle: Throttle = unthrottled,
         accepted: Accepted = nothing_accepted,
         guard: Guard = nobody_else,
         p99: P99 | None = None,
@@ -88,9 +89,9 @@ class DatabaseDriver:
                     compiled = await _change(target, step.version)
                     throttler = Throttler(target, moment.note, self._p99)
 
-                    async def let_through() -> None:
+                    async def let_through() -> float:
                         await self._before_batch()
-                        await throttler()
+                        return await throttler()
 
                     await filling.fill(target, compiled, let_through, moment.note)
                 case Verify():

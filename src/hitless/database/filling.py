@@ -17,15 +17,15 @@ from hitless.database.sync import Sync, backfill, groups
 from hitless.kit.errors import HitlessError
 from hitless.plan.ports import StepFailed
 
-TARGET_S = 0.05  # of one batch
 BATCH_MIN, BATCH_MAX, BATCH_FIRST = 1, 20_000, 1_000  # rows
+BATCH_SLOW = 500  # rows; a slow disk takes its time for less, too
 LOCK_TRY_MS = 100  # then a batch gives way, long before PostgreSQL would look for a deadlock and choose the application
 STILL_S = 600.0  # without one batch done: whoever holds rows is named and the step fails
 NOTE_EVERY_S = 5.0
 VACUUM_FROM_BYTES = 1_000_000_000
 VACUUM_SHARE = 0.2  # of the rows, since the last time: what was left behind is used again
 
-Throttle = Callable[[], Awaitable[None]]  # returns when the next batch may run
+Throttle = Callable[[], Awaitable[float]]  # returns when the next batch may run: how many seconds it may take
 Progress = Callable[[dict[str, object]], Awaitable[None]]
 
 
@@ -95,12 +95,11 @@ class _Filling:
         await self._prepare()
         try:
             while not self._done:
-                await self._throttle()
-                await self._try()
+                await self._try(await self._throttle())
         finally:
             await self._target.reset("hitless.sync", "lock_timeout", *self._quiet)
 
-    async def _try(self) -> None:
+    async def _try(self, batch_s: float) -> None:
         """Fill the next batch, or find out what stands in its way."""
         began = time.monotonic()
         try:
@@ -113,7 +112,7 @@ class _Filling:
             return
         self._moved = time.monotonic()
         await self._note()
-        self._adapt(time.monotonic() - began)
+        self._adapt(batch_s / max(time.monotonic() - began, 0.001))
         await self._vacuum()
 
     async def _prepare(self) -> None:
@@ -149,9 +148,9 @@ class _Filling:
             fires = "triggers of this table fire for rows that are filled: its owner may not silence them"
             await self._progress({"table": self._work.table, "fires": fires})
 
-    def _adapt(self, took_s: float) -> None:
-        factor = min(2.0, max(0.5, TARGET_S / max(took_s, 0.001)))
-        self._size = max(BATCH_MIN, min(BATCH_MAX, int(self._size * factor) + 1))
+    def _adapt(self, factor: float) -> None:
+        least = min(self._size, BATCH_SLOW)
+        self._size = max(least, min(BATCH_MAX, int(self._size * min(2.0, max(0.5, factor))) + 1))
 
     async def _batch(self) -> None:
         """Fill one batch and move the checkpoint: one statement, so both are there or neither is."""

@@ -148,12 +148,15 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'
 GROUP BY c.relname, x.grantee ORDER BY 1, 2
 """
 
-# what a backfill watches: replicas, WAL written so far, the oldest transaction of others
+# what a backfill watches: replicas, WAL written so far, the oldest transaction of others, and who else is at work
 PRESSURE = """
 SELECT coalesce((SELECT max(extract(epoch FROM replay_lag)) FROM pg_stat_replication), 0)::float8 AS lag_s,
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END::float8 AS wal_bytes,
        coalesce((SELECT max(extract(epoch FROM now() - xact_start)) FROM pg_stat_activity
-                 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'), 0)::float8 AS oldest_s
+                 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'), 0)::float8 AS oldest_s,
+       EXISTS (SELECT 1 FROM pg_stat_activity
+               WHERE backend_type = 'client backend' AND application_name NOT IN ('hitless', 'hitless flags')
+                 AND state_change > clock_timestamp() - interval '1 s') AS others
 """
 
 SIZES = """

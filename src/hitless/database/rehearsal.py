@@ -22,6 +22,7 @@ from hitless.database.observation import Size
 from hitless.database.postgres import Row, Target
 from hitless.database.running_queries import Query, fitting
 from hitless.database.sync import value
+from hitless.database.throttling import ALONE_S
 from hitless.kit.errors import HitlessError
 
 _INDEX = re.compile(r"^\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b", re.IGNORECASE)
@@ -77,6 +78,10 @@ class RehearsalTarget(Target):
                     self._statement = statement
                     changed = await super().run(statement)
         return changed
+
+    async def run_at_once(self, *statements: str) -> None:
+        """Run statements one by one: what each of them makes the server do is noted."""
+        await self.run(*statements)
 
     async def locked(self, table_of: Mapping[str, Size]) -> None:
         """Note which tables of the original are locked now so that others wait."""
@@ -168,8 +173,9 @@ async def _to_the_end(target: RehearsalTarget, script: Script, compiled: Compile
     async def unheard(_: dict[str, object]) -> None:
         """Progress on an empty table."""
 
-    async def at_once() -> None:
+    async def at_once() -> float:
         """Nobody is disturbed by an empty copy."""
+        return ALONE_S
 
     await target.run(*mappings(compiled))
     target.phase = "backfill"

@@ -7,7 +7,7 @@ Looked at: the application's own p99, the lag of replicas, WAL written a second,
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hitless.database.postgres import Target
 from hitless.database.queries import PRESSURE
@@ -16,6 +16,7 @@ LOOK_EVERY_S = 1.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
 WAITED_MAX_S = 3600.0  # in all; then the backfill goes on at its slowest pace, and says so
 P99_FLOOR_S = 0.02  # below it nobody feels a doubling
+ALONE_S, BESIDE_OTHERS_S = 0.05, 0.005  # of one batch: whoever commits waits until its WAL is on disk, too
 
 P99 = Callable[[], float | None]  # seconds, of the application's requests just now; None: nothing is known
 
@@ -39,6 +40,12 @@ class Readings:
     lag_s: float = 0.0
     wal_bytes_s: float = 0.0
     oldest_s: float = 0.0
+    others: bool = False  # somebody else has been at work in the last second
+
+
+def batch_s(found: Readings) -> float:
+    """Return how long the next batch may take."""
+    return BESIDE_OTHERS_S if found.others else ALONE_S
 
 
 def reason(found: Readings, limits: Limits) -> str | None:
@@ -77,31 +84,31 @@ class Throttler:
         self._found = Readings()
         self._said = ""
 
-    async def __call__(self) -> None:
-        """Return when the next batch may run."""
+    async def __call__(self) -> float:
+        """Return when the next batch may run: how many seconds it may take."""
         while True:
             await self._look()
             why = reason(self._found, self._limits)
             self._pause_s = next_pause_s(self._pause_s, waits=why is not None)
             if why is None:
-                return
+                return batch_s(self._found)
             if why.split(" ")[0] != self._said.split(" ")[0]:
                 await self._note({"waits": why})
             self._said = why
             await asyncio.sleep(self._pause_s)
             self._waited_s += self._pause_s
             if self._waited_s > WAITED_MAX_S:
-                return
+                return batch_s(self._found)
 
     async def _look(self) -> None:
         now = time.monotonic()
         p99_s = self._p99() if self._p99 is not None else None
         if self._usual is None:
             self._usual = p99_s
-        lag_s, rate, oldest_s = self._found.lag_s, self._found.wal_bytes_s, self._found.oldest_s
+        found = replace(self._found, p99_s=p99_s, usual_p99_s=self._usual)
         if now - self._looked_at >= LOOK_EVERY_S:
             (row,) = await self._target.rows(PRESSURE)
             rate = (row["wal_bytes"] - self._wal) / (now - self._looked_at) if self._wal else 0.0
-            lag_s, oldest_s = row["lag_s"], row["oldest_s"]
-            self._looked_at, self._wal = now, row["wal_bytes"]
-        self._found = Readings(p99_s=p99_s, usual_p99_s=self._usual, lag_s=lag_s, wal_bytes_s=rate, oldest_s=oldest_s)
+            self._looked_at, self._wal = now, row.pop("wal_bytes")
+            found = replace(found, wal_bytes_s=rate, **row)
+        self._found = found

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hitless.database.forecast import forecast
 from hitless.database.migration import Migration
-from hitless.database.throttling import PAUSE_MAX_S, Limits, Readings, next_pause_s, reason
+from hitless.database.throttling import PAUSE_MAX_S, Limits, Readings, batch_s, next_pause_s, reason
 
 GIGA = 1_000_000_000
 SPLIT = "operations: [{add_column: {table: t, up: upper(name), column: {name: loud, type: text}}}]"
@@ -40,6 +40,11 @@ def test_a_backfill_gives_way_to_whoever_is_slower_than_usual() -> None:
     assert reason(Readings(wal_bytes_s=1e9), limits) is None
     assert "WAL" in str(reason(Readings(wal_bytes_s=1e9), Limits(wal_bytes_s=1e8)))
     assert reason(Readings(), limits) is None  # nothing is known: nothing stands in the way
+
+
+def test_a_batch_is_short_while_others_are_at_work_for_they_wait_for_its_wal_when_they_commit() -> None:
+    assert batch_s(Readings(others=True)) == 0.005
+    assert batch_s(Readings()) == 0.05
 
 
 @given(st.lists(st.booleans(), max_size=50))
