@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from hitless.database.migration import Migration
 from hitless.database.observation import DatabaseNow, look
 from hitless.database.pooler import drop_role, make_role, pooled_url
 from hitless.database.running_queries import count_statements
-from hitless.database.steps import schema_steps
+from hitless.database.steps import Contract, schema_steps
 from hitless.database.urls import version_parameters, version_url
 from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.files import write_atomic
@@ -136,7 +136,8 @@ class Databases:
         steps = schema_steps(name, (migration,))
         if await driver.done(steps.after[-1], moment):
             return
-        for step in (*steps.before, *steps.after):
+        after = (replace(step, first=True) if isinstance(step, Contract) else step for step in steps.after)
+        for step in (*steps.before, *after):
             if not await driver.done(step, moment):
                 await driver.do(step, moment)
 

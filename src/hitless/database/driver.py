@@ -101,7 +101,7 @@ class DatabaseDriver:
                 case Contract():
                     compiled = await _change(target, step.version, "verified")
                     await verifying.verify(target, compiled, moment.note)
-                    await phases.contract(target, compiled)
+                    await phases.contract(target, compiled, first=step.first)
                     await shape.remember(target, step.version)
 
     async def _before_batch(self) -> None:

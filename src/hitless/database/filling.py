@@ -60,11 +60,7 @@ async def fill(target: Target, compiled: Compiled, throttle: Throttle, progress:
     for build in compiled.builds:
         await build_index(target, build)
     for statement in compiled.late:
-
-        async def add(sql: str = statement) -> None:
-            await target.run(sql)
-
-        await target.politely(compiled.tables, add)
+        await _politely(target, compiled.tables, statement)
     await target.run(*compiled.validate)
     await target.set_state(compiled.version, "backfilled")
 
@@ -260,11 +256,21 @@ async def build_index(target: Target, build: Build) -> None:
         return
     parent = build.sql.replace(" CONCURRENTLY ", " ", 1).replace(" ON ", " ON ONLY ", 1)
     if not await target.rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", quoted(build.name)):
-        await target.run(parent)
+        await _politely(target, (build.table,), parent)
     for name, leaf in (await leaf_indexes(target, build.table, build.name)).items():
         sql = build.sql.replace(quoted(build.name), quoted(name), 1).replace(quoted(build.table), leaf, 1)
         await _built(target, name, sql)
-        await target.run(f"ALTER INDEX {quoted(build.name)} ATTACH PARTITION {quoted(name)}")
+        attach = f"ALTER INDEX {quoted(build.name)} ATTACH PARTITION {quoted(name)}"
+        await _politely(target, (build.table,), attach)
+
+
+async def _politely(target: Target, tables: tuple[str, ...], sql: str) -> None:
+    """Run a statement that locks tables for a moment."""
+
+    async def work() -> None:
+        await target.run(sql)
+
+    await target.politely(tables, work)
 
 
 async def leaf_indexes(target: Target, table: str, index: str) -> dict[str, str]:

@@ -39,9 +39,13 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             f"the old side cannot hold {len(lost)} rows as the new version wrote them: {shown}",
             f"correct them, or give up what it cannot hold: --accept-loss {len(lost)}",
         )
+    dropped: list[str] = []  # of partitioned tables: there is no CONCURRENTLY for them
     for build in compiled.builds:
-        for name in (build.name, *(await leaf_indexes(target, build.table, build.name) if build.partitioned else ())):
-            await target.run(f"DROP INDEX{'' if build.partitioned else ' CONCURRENTLY'} IF EXISTS {quoted(name)}")
+        if build.partitioned:
+            leaves = await leaf_indexes(target, build.table, build.name)
+            dropped += [f"DROP INDEX IF EXISTS {quoted(name)}" for name in (build.name, *leaves)]
+        else:
+            await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(build.name)}")
 
     async def work() -> None:
         if await target.change(version) is None:
@@ -57,7 +61,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             "DELETE FROM hitless.schema_change WHERE space = current_schema() AND version = %s RETURNING 1", version
         )
         await target.hold(compiled.tables)  # from here on others wait
-        await target.run_at_once(*compiled.rollback)
+        await target.run_at_once(*dropped, *compiled.rollback)
         await _forget(target, version)
 
     await target.politely(compiled.tables, work)
@@ -80,16 +84,19 @@ async def switched(target: Target, version: str, *, on: bool) -> None:
     )
 
 
-async def contract(target: Target, compiled: Compiled) -> None:
-    """Take the old side away. Raises Refused `contract-too-early` while a session of another version lives."""
-    await _refuse_early(target, compiled.version)
+async def contract(target: Target, compiled: Compiled, *, first: bool = False) -> None:
+    """Take the old side away. Raises Refused `contract-too-early` while a session of another version lives.
+
+    `first`: whoever is connected has never seen the old side.
+    """
+    await _refuse_early(target, compiled.version, first=first)
 
     async def work() -> None:
         state = await target.change(compiled.version)
         if state is None or state.state == "current":
             return
         await target.hold(compiled.tables)
-        await _refuse_early(target, compiled.version)  # somebody may have come while we waited
+        await _refuse_early(target, compiled.version, first=first)  # somebody may have come while we waited
         await target.run_at_once(*compiled.contract)
         if compiled.extends:
             extended = extend_views(
@@ -107,8 +114,8 @@ async def contract(target: Target, compiled: Compiled) -> None:
     await target.politely(compiled.tables, work)
 
 
-async def _refuse_early(target: Target, version: str) -> None:
-    foreign = await others(target, version)
+async def _refuse_early(target: Target, version: str, *, first: bool) -> None:
+    foreign = await others(target, version) if not first else []
     if foreign:
         shown = ", ".join(f"{each.pid} ({each.name or each.role or 'unnamed'})" for each in foreign[:5])
         raise Refused(

@@ -143,6 +143,7 @@ class Contract:
     destroys: tuple[str, ...] = ()  # what is gone for good afterwards, in words
     after_s: float | None = None  # seconds from the switch until it is done by itself; None: a person asks for it
     flags: tuple[str, ...] = ()  # of the change: they must stand at everyone
+    first: bool = False  # of the first `up`: no session can have used what was not there
 
     def describe(self) -> str:
         """Say in one line what the step does."""

@@ -58,6 +58,15 @@ async def test_an_empty_database_gets_the_migrations_up_to_its_version(database_
         service.execute("INSERT INTO people (id, name) VALUES (1, 'Ada')")
 
 
+async def test_a_session_that_is_merely_open_does_not_stand_in_the_way_of_the_first_up(
+    database_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(database_url) as somebody:
+        somebody.execute("SELECT 1")  # and is in a transaction
+        await databases(tmp_path, database_url).bring_up(SystemClock())
+    assert await current_version(database_url) == "0002_name"
+
+
 async def test_a_first_up_that_was_killed_half_way_is_finished_by_the_next(database_url: str, tmp_path: Path) -> None:
     here = databases(tmp_path, database_url, version="0001_people")
     await here.bring_up(SystemClock())
