@@ -55,6 +55,8 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
         plain = unpacking.decompress(body, METRICS_LIMIT)
     except zlib.error as error:
         raise InvalidInput("broken-metrics", f"this is no gzip: {error}") from None
-    if not unpacking.eof:
-        raise InvalidInput("body-too-large", f"metrics may have {METRICS_LIMIT} bytes, unpacked, and must be whole")
-    return plain
+    if unpacking.eof:
+        return plain
+    if len(plain) >= METRICS_LIMIT:
+        raise InvalidInput("body-too-large", f"metrics may have {METRICS_LIMIT} bytes, unpacked")
+    raise InvalidInput("broken-metrics", "this gzip ends too early")
