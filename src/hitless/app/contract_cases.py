@@ -3,9 +3,10 @@
 import asyncio
 from contextlib import suppress
 
-from hitless.app.contract_rules import AGREED, approval_at_start, contracts, left_open
+from hitless.app.contract_rules import AGREED, approval_at_start, contracts, held_until, left_open
 from hitless.app.journal import StoredJournal
 from hitless.app.still_needed import StillNeeded
+from hitless.app.too_early import by_time
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
 from hitless.engine.ports import RunRow
@@ -45,7 +46,10 @@ class ContractCases:
                         f"run {other.run} ({other.change}) has {', '.join(both)}",
                         f"wait for it: hitless watch {other.run}",
                     )
-            for step in contracts(Plan.from_json(row.plan, KINDS)):
+            plan = Plan.from_json(row.plan, KINDS)
+            for refusal in by_time(held_until(plan, await self._journal.entries(run)), self._world.clock.now()):
+                raise refusal
+            for step in contracts(plan):
                 await self._needed.refuse(step)
             await self._engine.approve(run, who)
 

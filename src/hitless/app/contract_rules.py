@@ -50,14 +50,20 @@ def left_open(plan: Plan, entries: Sequence[Entry]) -> Open | None:
     remarks = [entry.fact.remark for entry in entries if isinstance(entry.fact, Noted)]
     agreed = [remark[AGREED] for remark in remarks if AGREED in remark]
     who = str(agreed[-1]) if agreed else _nobody_needed(plan)
-    wait_s = _wait_s(plan)
-    if wait_s is None:
+    due_at = held_until(plan, entries)
+    if due_at is None:
         return Open(due_at=None, who=who)
-    due_at = next(entry.at for entry in entries if isinstance(entry.fact, Ended)) + wait_s
     withheld = [entry.at for entry in entries if isinstance(entry.fact, Withheld)]
     if withheld:
         due_at = withheld[-1] + max(FIRST_PAUSE_S, (withheld[-1] - due_at) / 10)
     return Open(due_at=due_at, who=who)
+
+
+def held_until(plan: Plan, entries: Sequence[Entry]) -> float | None:
+    """Return when the hold time of a completed run is over, in seconds since the epoch; None: it has none."""
+    wait_s = _wait_s(plan)
+    ends = [entry.at for entry in entries if isinstance(entry.fact, Ended)]
+    return ends[0] + wait_s if wait_s is not None and ends else None
 
 
 def _wait_s(plan: Plan) -> float | None:

@@ -1,7 +1,9 @@
 """Why a contract would be too early: who still needs the old side of a database. Pure."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hitless.app.facts import Facts
 from hitless.database.comparing import Difference
@@ -9,6 +11,7 @@ from hitless.database.steps import Contract
 from hitless.flags.flagset import FlagSet
 from hitless.flags.reach import OWN_DEFAULT, in_reach, needs
 from hitless.kit.errors import Refused
+from hitless.kit.units import format_duration
 
 LISTED = 5
 
@@ -20,6 +23,16 @@ class ServedSet:
     name: str
     served: FlagSet
     kept: FlagSet
+
+
+def by_time(held_until: float | None, now: float) -> Iterator[Refused]:
+    """Yield the hold time that is not over; both are seconds since the epoch."""
+    if held_until is not None and now < held_until:
+        yield _too_early(
+            f"the change holds the old side until {datetime.fromtimestamp(held_until, UTC):%Y-%m-%d %H:%M:%S} UTC, "
+            f"for another {format_duration(math.ceil(held_until - now))}",
+            "come back then; what was approved beforehand (apply --approve contract) happens by itself",
+        )
 
 
 def by_instances(step: Contract, facts: Facts) -> Iterator[Refused]:

@@ -167,6 +167,58 @@ def test_orders_get_another_shape_in_a_table_of_their_own_and_contract_was_appro
         assert odd == 0
 
 
+@pytest.fixture
+def loose(shop_to_keep) -> Iterator[str]:
+    """A migration after which an account may be without a balance, which the old side cannot hold."""
+    file = migration(
+        shop_to_keep,
+        "0008_loose",
+        "operations:\n  - alter_column: {table: accounts, column: balance_cents, nullable: true, "
+        "up: balance_cents, down: balance_cents}\n",
+    )
+    yield file.stem
+    file.unlink()
+
+
+EVERYTHING_MOVES = {"accounts": {"restart": True, **QUICK}, "orders": {"restart": True, **QUICK}}
+
+
+def test_rows_that_the_old_side_cannot_hold_are_given_up_only_by_their_number(shop_to_keep, url, load, loose) -> None:
+    shop = shop_to_keep
+    kept = {"accounts": {"restart": True, "strategy": "blue-green", "keep": "1h", **QUICK}}
+    shop.run("apply", written(shop, "loose", [loose], **EVERYTHING_MOVES | kept))
+    run = shop.ask("/v1/runs")[0]["run"]
+    early = shop.json("contract", run, "--yes", expect=3)
+    assert (early["code"], "still serves accounts" in early["text"]) == ("contract-too-early", True), early
+    with psycopg.connect(version_url(url, loose), autocommit=True, application_name="hitless") as new:
+        lost = [row[0] for row in new.execute("SELECT user_id FROM accounts ORDER BY 1 LIMIT 2").fetchall()]
+        before = new.execute("SELECT user_id, balance_cents FROM accounts ORDER BY 1 LIMIT 2").fetchall()
+        new.execute("UPDATE accounts SET balance_cents = NULL WHERE user_id = ANY(%s)", (lost,))
+    shown = shop.ask(f"/v1/runs/{run}")["open"]["lost_by_rollback"]
+    assert sorted(each["key"] for each in shown) == [[user] for user in lost]
+    for accepted in ([], ["--accept-loss", "1"]):
+        refused = shop.json("rollback", run, *accepted, expect=3)
+        assert (refused["code"], f"--accept-loss {len(lost)}" in refused["hint"]) == ("loss-not-accepted", True)
+        assert shop.ask(f"/v1/runs/{run}")["state"] == "completed"
+    shop.run("rollback", run, "--accept-loss", "2")
+    with psycopg.connect(url, application_name="hitless") as connection:
+        after = connection.execute("SELECT user_id, balance_cents FROM accounts ORDER BY 1 LIMIT 2").fetchall()
+    assert after == before  # the old side keeps what it had
+    assert "at most 2 rows may be lost" in shop.run("show", run, "--report", "md").out
+
+
+def test_contract_waits_for_its_time_and_then_happens_by_itself(shop_to_keep, url, load, loose) -> None:
+    shop = shop_to_keep
+    change = written(shop, "loose-later", {"migrations": [loose], "contract": "after 6s"}, **EVERYTHING_MOVES)
+    shop.run("apply", change, "--approve", "contract")
+    run = shop.ask("/v1/runs")[0]["run"]
+    early = shop.json("contract", run, "--yes", expect=3)
+    assert (early["code"], "holds the old side until" in early["text"]) == ("contract-too-early", True), early
+    done = {"open": None, "state": "completed"}
+    shop.until(lambda: done.items() <= shop.ask(f"/v1/runs/{run}").items(), 30)
+    assert shop.json("rollback", run, expect=3)["code"] == "no-way-back"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "code", "exit_code"),
     [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hitless.app.facts import Facts, Occupied, ServiceNow
-from hitless.app.too_early import ServedSet, by_clients, by_flags, by_instances, by_rows, concerns_flags
+from hitless.app.too_early import ServedSet, by_clients, by_flags, by_instances, by_rows, by_time, concerns_flags
 from hitless.database.comparing import Difference
 from hitless.database.steps import Contract
 from hitless.flags.flagset import FlagSet
@@ -30,6 +30,13 @@ def said(step: Contract, *sets: ServedSet) -> list[str]:
     found = list(by_flags(step, sets, "default"))
     assert all((each.code, each.exit) == ("contract-too-early", Exit.REFUSED) for each in found)
     return [each.text for each in found]
+
+
+def test_the_hold_time_of_the_change() -> None:
+    (early,) = by_time(1_800_000_000.0, now=1_800_000_000.0 - 3599.5)
+    assert early.code == "contract-too-early"
+    assert early.text == "the change holds the old side until 2027-01-15 08:00:00 UTC, for another 1h"
+    assert list(by_time(1_800_000_000.0, now=1_800_000_000.0)) == list(by_time(None, now=0.0)) == []
 
 
 @pytest.mark.parametrize(("schema", "early"), [("0001_shop", True), (None, True), ("0002_x", False)])
