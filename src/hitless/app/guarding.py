@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hitless.plan.guards import Guards, Measured
-from hitless.signals.cohorts import Conversion
 from hitless.signals.metrics import Load, Metric
+from hitless.signals.outcomes import Conversion
 
 
 def metrics_of(guards: Guards, service: str) -> Iterator[Metric]:

@@ -9,8 +9,8 @@ from hitless.plan.guards import Guards
 from hitless.plan.instances import Slot, other
 from hitless.plan.step import Step
 from hitless.runtime.steps import Check, Launch, Start, Stop
-from hitless.signals.cohorts import Conversion
 from hitless.signals.metrics import Load, Metric
+from hitless.signals.outcomes import Conversion
 from hitless.signals.steps import Watch
 from hitless.traffic.steps import Admit, Drain, Routing, Shift
 
@@ -152,6 +152,7 @@ class Ship:
             metrics=self.metrics,
             loads=self.loads,
             conversion=self.conversion,
+            stages=self._stages(),
             crashes=self.guards.crashes.limit,
             sample_ratio=self.guards.sample_ratio,
             placebo=self.guards.placebo,
@@ -160,11 +161,13 @@ class Ship:
             horizon_s=self._horizon_s(),
         )
 
+    def _stages(self) -> int:
+        return len(self.change.steps or CANARY_STEPS) if self.change.strategy == "canary" else len(self.new_numbers)
+
     def _horizon_s(self) -> float:
         """How long all comparisons of this service may take together; evidence of late harm is spread over it."""
         longest_s = self.change.no_evidence if self.change.evidence == "required" else self.change.bake
-        stages = len(self.change.steps or CANARY_STEPS) if self.change.strategy == "canary" else len(self.new_numbers)
-        return max(longest_s * stages, LEAST_HORIZON_S)
+        return max(longest_s * self._stages(), LEAST_HORIZON_S)
 
 
 def resize(routing: Routing, launch: Launch, now: tuple[int, ...], count: int, drain_s: float | None) -> Iterator[Step]:

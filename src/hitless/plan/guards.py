@@ -7,7 +7,7 @@ from hitless.kit.units import Share
 from hitless.plan.document import Count, Duration, MetricsUrl, Model, Name, after, before, shown
 
 LONGEST_WARM_UP_S = 3600.0
-LONGEST_COHORT_S = 86_400.0
+LONGEST_WITHIN_S = 86_400.0
 PERCENTAGE = {"type": "string", "pattern": r"^\d+(?:\.\d{1,2})?%$"}
 OURS = ("errors", "latency", "crashes", "business", "saturation")  # names of guards that no counter may have
 
@@ -132,7 +132,7 @@ class BusinessGuard(Model):
 
     @after
     def _check(self) -> Self:
-        if not 1 <= self.within <= LONGEST_COHORT_S:
+        if not 1 <= self.within <= LONGEST_WITHIN_S:
             raise ValueError("within is from 1s to 1d")
         return self
 

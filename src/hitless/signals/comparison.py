@@ -25,7 +25,9 @@ class Comparison:
     """Compares both versions of one service, second by second."""
 
     def __init__(self, step: Watch) -> None:
-        self._worse = Verdict(guards.against(step), alpha=step.alpha, horizon_s=step.horizon_s, breaker=False)
+        self._worse = Verdict(
+            guards.against(step), alpha=guards.alpha_against(step), horizon_s=step.horizon_s, breaker=False
+        )
         self._begin(step)
 
     def _begin(self, step: Watch) -> None:

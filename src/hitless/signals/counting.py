@@ -1,7 +1,7 @@
 """Turns what the gateway logged into counts per second: requests, failures, users and latencies of each version. Pure.
 
 Users are counted, not only requests (bad_users.py). Users of a service with two versions are followed to every other
-service that they touch (members.py), and to what they are expected to do there (cohorts.py).
+service that they touch (members.py), and to what they are expected to do there (outcomes.py).
 """
 
 from bisect import bisect_left
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from hitless.plan.instances import Slot
 from hitless.signals.bad_users import BadUsers
-from hitless.signals.cohorts import Cohorts, Conversion
 from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere, learn
+from hitless.signals.outcomes import Conversion, Outcomes
 from hitless.signals.parts import CELL
 from hitless.signals.ports import ArmCount, Elsewhere, Second
 from hitless.verdict import EDGES
@@ -88,7 +88,7 @@ class Counter:
         self._open: dict[int, _OpenSecond] = {}
         self._bad: dict[tuple[str, str], BadUsers] = {}  # by the service, and the changed one that its users met
         self._members = Members()
-        self._cohorts: dict[str, Cohorts] = {}  # by the service that is tested
+        self._outcomes: dict[str, Outcomes] = {}  # by the service that is tested
         self.lose(now_ms, 1)
 
     def count(self, records: Iterable[Row]) -> None:
@@ -130,7 +130,7 @@ class Counter:
         at_ms, service, slot, user, failed, _, _, _, did = record
         split = self._members.split
         new = service in split and learn(split[service], user, slot)
-        if self._cohorts:
+        if self._outcomes:
             self._expect(service, slot, user, at_ms, did)
         for changed, met in elsewhere(split, service, user):
             bad = self._bad.get((service, changed))
@@ -147,11 +147,11 @@ class Counter:
 
     def _expect(self, service: str, slot: Slot, user: str, at_ms: int, did: str) -> None:
         """Take a request for the tests that expect something of their users."""
-        if service in self._cohorts and service in self._members.split:
-            self._cohorts[service].join(user, slot, at_ms)
+        if service in self._outcomes and service in self._members.split:
+            self._outcomes[service].join(user, slot, at_ms)
         if did:
-            for cohorts in self._cohorts.values():
-                cohorts.answered(service, did, user, at_ms)
+            for outcomes in self._outcomes.values():
+                outcomes.answered(service, did, user, at_ms)
 
     def _bad_users(self, service: str, changed: str) -> BadUsers:
         return self._bad.setdefault((service, changed), BadUsers())
@@ -161,9 +161,9 @@ class Counter:
 
         `conversion`: what they are expected to do.
         """
-        self._cohorts.pop(service, None)
-        if conversion is not None and len(self._cohorts) < SERVICES_LIMIT:
-            self._cohorts[service] = Cohorts(conversion)
+        self._outcomes.pop(service, None)
+        if conversion is not None and len(self._outcomes) < SERVICES_LIMIT:
+            self._outcomes[service] = Outcomes(conversion)
         for key in [key for key in self._bad if key == (service, "") or key[1] == service]:
             del self._bad[key]
 
@@ -187,22 +187,22 @@ class Counter:
         self._first += 1
         self._forget(at)
         second = self._open.pop(at, None)
-        cohorts = self._close_cohorts((at + 1) * 1000)
+        outcomes = self._close_outcomes((at + 1) * 1000)
         if second is None:
-            return Second(at=at, cohorts=cohorts)
+            return Second(at=at, outcomes=outcomes)
         return Second(
             at=at,
             arms={arm: tally.closed() for arm, tally in second.arms.items()},
             elsewhere={arm: tally.closed() for arm, tally in second.elsewhere.items()},
-            cohorts=cohorts,
+            outcomes=outcomes,
             lost=second.lost,
         )
 
-    def _close_cohorts(self, before_ms: int) -> dict[tuple[str, Slot], ArmCount]:
+    def _close_outcomes(self, before_ms: int) -> dict[tuple[str, Slot], ArmCount]:
         return {
             (service, slot): ArmCount(users=users, bad_users=lost)
-            for service, cohorts in self._cohorts.items()
-            for slot, (users, lost) in cohorts.close(before_ms).items()
+            for service, outcomes in self._outcomes.items()
+            for slot, (users, lost) in outcomes.close(before_ms).items()
         }
 
     def _forget(self, at: int) -> None:

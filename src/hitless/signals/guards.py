@@ -14,10 +14,11 @@ FINE_BELOW = 2.0  # times the errors of the baseline; more where more is tolerat
 # Parts of alpha, in proportion. The guards of one line share its part.
 ERRORS, LATENCY, CRASHES = 0.6, 0.25, 0.05
 GROUPS = 0.05  # what is left to go by once errors turn out to be clustered
+SHARES = 0.05  # of alpha itself: to be held because shares of users look off, though they are not
 ELSEWHERE, METRICS, BUSINESS = 0.15, 0.3, 0.1
 AT = "errors at "  # name of a guard on another service
 METRIC = "metric "  # before the name of a counter, so that it is no service
-COHORTS = "cohorts of users"  # no name of a service either
+OUTCOMES = "outcomes of users"  # no name of a service either
 
 NOTHING = ArmCount()
 Ends = tuple[tuple[int, int], tuple[int, int]]  # canary, baseline: processes that ended by themselves, and instances
@@ -35,7 +36,7 @@ def against(step: Watch) -> list[Guard]:
         part = METRICS / len(step.metrics)
         guards.append(Errors(worse=metric.worse, on=f"{METRIC}{metric.name}", name=metric.name, weight=part))
     if step.conversion is not None:
-        guards.append(Business(on=COHORTS, margin=step.conversion.margin, weight=BUSINESS))
+        guards.append(Business(on=OUTCOMES, margin=step.conversion.margin, weight=BUSINESS))
     return guards + [
         Saturation(limit=load.limit, for_s=load.for_s, on=f"{METRIC}{load.name}", name=load.name) for load in step.loads
     ]
@@ -60,7 +61,12 @@ def shares(step: Watch) -> list[Guard]:
     A group is chosen, not drawn, and comes on top of the share.
     """
     drawn = step.sample_ratio and not step.group and 0.0 < step.share.fraction < 1.0
-    return [SampleRatio(share=step.share.fraction)] if drawn else []
+    return [SampleRatio(share=step.share.fraction, alpha=step.alpha * SHARES / step.stages)] if drawn else []
+
+
+def alpha_against(step: Watch) -> float:
+    """Return what is left of alpha for the guards that look for harm."""
+    return step.alpha * (1.0 - SHARES) if step.sample_ratio else step.alpha
 
 
 def tick(second: Second, step: Watch, windows: Iterable[Window | Full], ends: Ends = NO_ENDS) -> Tick:
@@ -71,7 +77,7 @@ def tick(second: Second, step: Watch, windows: Iterable[Window | Full], ends: En
     for name in step.elsewhere:
         places[name] = _pair(step, {slot: second.elsewhere.get((step.service, slot, name)) for slot in _SLOTS})
     if step.conversion is not None:
-        places[COHORTS] = _pair(step, {slot: second.cohorts.get((step.service, slot)) for slot in _SLOTS})
+        places[OUTCOMES] = _pair(step, {slot: second.outcomes.get((step.service, slot)) for slot in _SLOTS})
     canary, baseline = (second.arms.get((step.service, slot), NOTHING) for slot in (step.canary, step.baseline))
     ours, theirs = groups(step.share, canary.parts, baseline.parts) if _needs_groups(step) else ((), ())
     return Tick(second.at, _arm(canary, ends[0], ours), _arm(baseline, ends[1], theirs), places)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hitless.plan.instances import InstanceId, Slot
-from hitless.signals.cohorts import Conversion
+from hitless.signals.outcomes import Conversion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Second:
     at: int  # seconds since the epoch; the second [at, at + 1)
     arms: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)
     elsewhere: Mapping[Elsewhere, ArmCount] = field(default_factory=dict)  # users and bad users alone
-    cohorts: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)  # users whose time to convert is over;
+    outcomes: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)  # users whose time to convert is over;
     # `bad_users`: those who did not
     lost: int = 0  # records that were dropped on the way: then this second is no evidence
 

@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from hitless.kit.clock import SystemClock
-from hitless.signals.cohorts import Conversion
 from hitless.signals.counting import Counter, Row
 from hitless.signals.lines import Lines, announced_loss
+from hitless.signals.outcomes import Conversion
 from hitless.signals.wire import write_second
 
 Parse = Callable[[str], Row | None]  # None: a line that is no request; ValueError: unreadable

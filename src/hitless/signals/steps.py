@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from hitless.kit.units import EVERYBODY, Share, format_duration
 from hitless.plan.instances import Slot
-from hitless.signals.cohorts import Conversion
 from hitless.signals.metrics import Load, Measured, Metric
+from hitless.signals.outcomes import Conversion
 
 Evidence = Literal["observed", "required", "none"]
 ErrorsBy = Literal["users", "groups"]
@@ -43,6 +43,7 @@ class Watch:
     loads: tuple[Load, ...] = ()  # how full the versions are
     conversion: Conversion | None = None  # what users are expected to do
     crashes: int = 2  # so many ends of processes of the new version take it back at once
+    stages: int = 1  # steps of this service in the run that compare, at most
     sample_ratio: bool = True  # whether both arms get the users that they are meant to get
     placebo: bool = True  # whether groups of the old version look worse than the rest of it
     baseline_version: str = ""  # what those counters call the old version

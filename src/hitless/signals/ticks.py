@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from hitless.signals.cohorts import Conversion
+from hitless.signals.outcomes import Conversion
 from hitless.signals.ports import Second
 from hitless.signals.wire import read_second
 

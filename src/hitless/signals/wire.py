@@ -13,14 +13,14 @@ def write_second(second: Second) -> bytes:
     """Write a second as one line.
 
     `{"at":17,"lost":0,"arms":[["orders","a",requests,failed,saved,users,bad,{bucket:n},assigned,{cell:[users,bad]}]],
-    "elsewhere":[["web","b","orders",users,bad]],"cohorts":[["web","b",users,not converted]]}`
+    "elsewhere":[["web","b","orders",users,bad]],"outcomes":[["web","b",users,not converted]]}`
     """
     arms = [[*key, *(getattr(arm, name) for name in _COUNTS)] for key, arm in second.arms.items()]
     plain: dict[str, Any] = {"at": second.at, "lost": second.lost, "arms": arms}
     if second.elsewhere:
         plain["elsewhere"] = [[*key, arm.users, arm.bad_users] for key, arm in second.elsewhere.items()]
-    if second.cohorts:
-        plain["cohorts"] = [[*key, arm.users, arm.bad_users] for key, arm in second.cohorts.items()]
+    if second.outcomes:
+        plain["outcomes"] = [[*key, arm.users, arm.bad_users] for key, arm in second.outcomes.items()]
     return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
 
 
@@ -30,8 +30,8 @@ def read_second(line: bytes) -> Second:
         plain = json.loads(line)
         arms = dict(_arm(*each) for each in plain["arms"])
         elsewhere = dict(_elsewhere(*each) for each in plain.get("elsewhere", ()))
-        cohorts = {(service, _slot(slot)): _users(*counts) for service, slot, *counts in plain.get("cohorts", ())}
-        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms, elsewhere=elsewhere, cohorts=cohorts)
+        outcomes = {(service, _slot(slot)): _users(*counts) for service, slot, *counts in plain.get("outcomes", ())}
+        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms, elsewhere=elsewhere, outcomes=outcomes)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{line[:80]!r} is no second: {error!r}") from None
 

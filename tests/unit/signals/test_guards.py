@@ -9,8 +9,8 @@ import pytest
 from hitless.kit.units import EVERYBODY, Share
 from hitless.plan.instances import InstanceId
 from hitless.signals import guards
-from hitless.signals.cohorts import Conversion
 from hitless.signals.metrics import Full, Load
+from hitless.signals.outcomes import Conversion
 from hitless.signals.parts import CELLS, groups
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
@@ -48,9 +48,9 @@ def second(at: int, canary: ArmCount = GOOD[0], baseline: ArmCount = GOOD[1], **
     return Second(at=at, arms={("orders", "a"): baseline, ("orders", "b"): canary}, **more)  # type: ignore[arg-type]
 
 
-def cohorts(canary: tuple[int, int], baseline: tuple[int, int]) -> dict[str, object]:
+def outcomes(canary: tuple[int, int], baseline: tuple[int, int]) -> dict[str, object]:
     counts = {("orders", "b"): canary, ("orders", "a"): baseline}
-    return {"cohorts": {arm: ArmCount(users=users, bad_users=lost) for arm, (users, lost) in counts.items()}}
+    return {"outcomes": {arm: ArmCount(users=users, bad_users=lost) for arm, (users, lost) in counts.items()}}
 
 
 def gone_at(watching: Watching, seconds: list[Second]) -> int | None:
@@ -63,7 +63,7 @@ def gone_at(watching: Watching, seconds: list[Second]) -> int | None:
 
 def test_users_who_no_longer_buy_take_a_version_back_that_answers_every_request() -> None:
     watching = Watching(STEP, float(BEGIN))
-    closing = [second(BEGIN + n, **cohorts((10, 10), (90, 81))) for n in range(1, 600)]
+    closing = [second(BEGIN + n, **outcomes((10, 10), (90, 81))) for n in range(1, 600)]
     assert gone_at(watching, closing) is not None
     numbers = watching.numbers()
     assert (numbers["verdict"], numbers["guard"]) == ("worse", "business")
@@ -72,7 +72,7 @@ def test_users_who_no_longer_buy_take_a_version_back_that_answers_every_request(
 
 def test_as_many_who_buy_or_a_few_fewer_take_nothing_back() -> None:
     watching = Watching(STEP, float(BEGIN))
-    same = [second(BEGIN + n, **cohorts((10, 9 - n % 50 // 49), (90, 81))) for n in range(1, 599)]
+    same = [second(BEGIN + n, **outcomes((10, 9 - n % 50 // 49), (90, 81))) for n in range(1, 599)]
     assert gone_at(watching, same) is None
     assert "business" in watching.numbers()["evidence"]
 
@@ -237,7 +237,7 @@ def everything(n: int, chance: random.Random) -> tuple[Second, tuple[Full, ...],
         ("orders", "a"): replace(theirs, assigned=chance.randrange(18)),
     }
     full = (Full(metric="saturation", until=BEGIN + n, canary=chance.random()),) if n % 15 == 0 else ()
-    met = replace(each, arms=arms, **cohorts((2, chance.randrange(3)), (18, chance.randrange(19))))  # type: ignore[arg-type]
+    met = replace(each, arms=arms, **outcomes((2, chance.randrange(3)), (18, chance.randrange(19))))  # type: ignore[arg-type]
     return met, full, {A1: 0, A2: n // 40, B1: n // 30, B2: 0}
 
 
@@ -257,7 +257,9 @@ def test_a_controller_that_is_killed_at_any_second_decides_the_same_with_every_g
 
 
 def test_all_guards_together_share_one_alpha() -> None:
-    verdict = Verdict(guards.against(STEP), alpha=STEP.alpha)
+    (shares,) = guards.shares(replace(STEP, stages=4))
+    assert guards.alpha_against(STEP) + 4 * shares.alpha == pytest.approx(STEP.alpha)  # type: ignore[attr-defined]
+    verdict = Verdict(guards.against(STEP), alpha=guards.alpha_against(STEP))
     parts = verdict.evidence()
     assert sum(parts.values()) == pytest.approx(1.0)
     assert parts["errors"] > 0.5 > parts["latency"] > parts["business"] > parts["crashes"] > parts["saturation"] == 0.0
@@ -273,4 +275,4 @@ def test_at_100_percent_there_is_nothing_to_compare_and_no_share() -> None:
 def test_a_second_comes_over_the_wire_as_it_was() -> None:
     met, _, _ = everything(6, random.Random(1))
     assert read_second(write_second(met)) == met
-    assert json.loads(write_second(met))["cohorts"]
+    assert json.loads(write_second(met))["outcomes"]

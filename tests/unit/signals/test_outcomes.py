@@ -3,8 +3,8 @@
 import pytest
 
 from hitless.plan.instances import Slot
-from hitless.signals.cohorts import Conversion
 from hitless.signals.counting import Counter, Observed
+from hitless.signals.outcomes import Conversion
 from hitless.signals.ports import ArmCount, Second
 
 BEGIN_MS = 1_000_000
@@ -26,11 +26,11 @@ def counted(*records: Observed, until_s: int = 20) -> list[Second]:
 
 
 def closed(*records: Observed) -> dict[Slot, tuple[int, int]]:
-    """Users and those who did not convert, by slot, of all cohorts that closed."""
+    """Users and those who did not convert, by slot, of all outcomes that closed."""
     both = [met(10, "old-one"), met(20, "new-one", "b")]  # so that there are two versions
     total: dict[Slot, tuple[int, int]] = {"a": (0, 0), "b": (-1, -1)}  # the old one came when there was one version
     for second in counted(*both, *records):
-        for (_, slot), count in second.cohorts.items():
+        for (_, slot), count in second.outcomes.items():
             users, lost = total[slot]
             total[slot] = users + count.users, lost + count.bad_users
     return total
@@ -60,15 +60,15 @@ def test_a_user_counts_once_in_the_version_met_first_whatever_comes_later() -> N
     assert closed(met(500, "ann"), *again) == {"a": (1, 1), "b": (0, 0)}
 
 
-def test_a_cohort_counts_in_the_second_in_which_its_time_is_over() -> None:
+def test_a_user_counts_in_the_second_in_which_the_time_is_over() -> None:
     seconds = counted(met(10, "ann"), met(20, "ben", "b"))
-    (only,) = [second for second in seconds if second.cohorts]
+    (only,) = [second for second in seconds if second.outcomes]
     assert only.at == BEGIN_MS // 1000 + 5
-    assert only.cohorts["web", "b"] == ArmCount(users=1, bad_users=1)
+    assert only.outcomes["web", "b"] == ArmCount(users=1, bad_users=1)
 
 
 def test_without_a_second_version_nobody_is_in_a_test() -> None:
-    assert not any(second.cohorts for second in counted(met(10, "ann"), met(500, "ben")))
+    assert not any(second.outcomes for second in counted(met(10, "ann"), met(500, "ben")))
 
 
 def test_with_a_new_test_everybody_is_new() -> None:
@@ -78,7 +78,7 @@ def test_with_a_new_test_everybody_is_new() -> None:
         at_ms = run * 8000
         counter.count([met(at_ms, "eve"), met(at_ms + 10, "ann", "b"), met(at_ms + 20, "ben")])
         seconds = counter.close(BEGIN_MS + at_ms + 7500)
-        users = {user for second in seconds for user in second.cohorts}
+        users = {user for second in seconds for user in second.outcomes}
         assert users == {("web", "a"), ("web", "b")}
 
 

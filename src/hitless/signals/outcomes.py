@@ -29,7 +29,7 @@ class _Member:
         self.slot, self.until_ms, self.converted = slot, until_ms, False
 
 
-class Cohorts:
+class Outcomes:
     """The users of one test. Bounded."""
 
     def __init__(self, conversion: Conversion) -> None:
