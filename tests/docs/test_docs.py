@@ -12,6 +12,7 @@ import yaml
 from hitless.cli.main import cli
 from hitless.database.migration import Migration
 from hitless.plan.change import read_change
+from hitless.plan.guards import Guards
 from hitless.plan.system import read_system
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +42,8 @@ def test_every_file_in_the_docs_is_read_as_a_user_s_would_be(where: str, text: s
         Migration(name="0001_docs", text=text).read()
     elif "change" in content:
         read_change(text, file=where)
-    elif set(content) <= {"services", "guards", "metrics", "database", "flags"}:  # a part of a change
-        content = {"guards": content} if "metrics" in content else content
+    elif set(content) <= {"services", "guards", "database", "flags", *Guards.model_fields}:  # a part of a change
+        content = {"guards": content} if set(content) <= set(Guards.model_fields) else content
         read_change(yaml.safe_dump({"change": "docs", "services": {"web": {"to": "2"}}, **content}), file=where)
     else:
         pytest.fail(f"{where} is no file of ours; say `part of hitless.yaml` in it if it is one")
