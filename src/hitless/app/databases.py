@@ -34,8 +34,11 @@ class Databases:
     state: Path
 
     def url(self, name: str) -> str:
-        """Return the URL of a database, resolved. Raises HitlessError `no-database-url`."""
-        reference = self.system.databases[name].url
+        """Return the URL by which hitless reaches a database, resolved. Raises HitlessError `no-database-url`."""
+        section = self.system.databases[name]
+        return self._resolved(name, section.direct or section.url)
+
+    def _resolved(self, name: str, reference: str | None) -> str:
         if reference is None:
             return EmbeddedPostgres(self.state).url(name)
         try:
@@ -57,7 +60,11 @@ class Databases:
             url = reference or EmbeddedPostgres(self.state).url(name)
             return url if schema is None else version_url(url, schema)
         whole = _absolute(reference, self.folder)
-        return whole if schema is None else f"{whole}&{version_parameters(version_url(self.url(name), schema))}"
+        return (
+            whole
+            if schema is None
+            else f"{whole}&{version_parameters(version_url(self._resolved(name, reference), schema))}"
+        )
 
     def _login(self, name: str, schema: str) -> Path:
         """Return the file that holds the URL of a version's login role, for connections through a pooler."""
@@ -70,8 +77,10 @@ class Databases:
         """
         file = self._login(name, schema)
         if self.system.databases[name].pooler and not file.exists():
-            password, url = secrets.token_urlsafe(32), self.url(name)
-            write_atomic(file, pooled_url(url, await make_role(url, schema, password), password))
+            password = secrets.token_urlsafe(32)
+            role = await make_role(self.url(name), schema, password)
+            pooler = self._resolved(name, self.system.databases[name].url)
+            write_atomic(file, pooled_url(pooler, role, password))
 
     async def log_out(self, name: str, schema: str) -> None:
         """Take the login role of a schema version away."""

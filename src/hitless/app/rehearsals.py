@@ -9,6 +9,7 @@ from hitless.app.databases import Databases
 from hitless.app.lint import lint
 from hitless.app.plan_database import Selection
 from hitless.database.clone import clone, ours
+from hitless.database.connecting import past_pooler
 from hitless.database.findings import Finding, Rehearsed
 from hitless.database.observation import look
 from hitless.database.pg_dump import schema_of_database
@@ -28,10 +29,11 @@ class Rehearsals:
 
     async def of(self, selection: Selection, databases: Databases, *, moved_as_it_is: bool) -> Rehearsed:
         """Try the migrations of a change on an empty copy; where none can be had, the answer says so."""
-        url, linted = databases.url(selection.name), await lint(selection.chosen)
+        linted = await lint(selection.chosen)
         async with self.lock:
+            url = await past_pooler(databases.url(selection.name))
             try:
-                copy, where = await self._copy(selection, databases)
+                copy, where = await self._copy(selection, url, databases)
             except HitlessError as error:
                 text = f"there is no copy to rehearse on: {error.text}"
                 hint = "a role that may create databases, or an embedded PostgreSQL of the same version"
@@ -55,28 +57,29 @@ class Rehearsals:
             if section.migrations is not None:
                 with suppress(HitlessError):
                     async with self.lock:
-                        await self._clone(databases.url(name), next(self._servers(name, databases)))
+                        url = await past_pooler(databases.url(name))
+                        await self._clone(url, next(self._servers(name, url, databases)))
 
-    async def _copy(self, selection: Selection, databases: Databases) -> tuple[str, str]:
+    async def _copy(self, selection: Selection, url: str, databases: Databases) -> tuple[str, str]:
         """Return an empty copy and where it is: rather in our own server than in the one that people use."""
         failure = HitlessError("no-dump", "no server can hold it")
-        for server in self._servers(selection.name, databases):
-            own = server != databases.url(selection.name)
+        for server in self._servers(selection.name, url, databases):
+            own = server != url
             try:
                 if own and (await look(server)).major != selection.now.major:
                     continue
-                return await self._clone(databases.url(selection.name), server), _where(own=own)
+                return await self._clone(url, server), _where(own=own)
             except HitlessError as error:
                 failure = error
         raise failure
 
     @staticmethod
-    def _servers(name: str, databases: Databases) -> Iterator[str]:
+    def _servers(name: str, url: str, databases: Databases) -> Iterator[str]:
         embedded = EmbeddedPostgres(databases.state)
         if embedded.exists:
             yield embedded.url(SERVER)
         if not databases.embedded(name):
-            yield databases.url(name)
+            yield url
 
     @staticmethod
     async def _clone(url: str, server: str) -> str:

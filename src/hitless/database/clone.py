@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from hitless.database.connecting import Row
 from hitless.database.names import fitted, literal, quoted
-from hitless.database.postgres import Row, Target
+from hitless.database.postgres import Target
 
 # Everything that has a shape, with its definition. What is ours alone (schema hitless) counts by its functions only.
 SNAPSHOT = r"""

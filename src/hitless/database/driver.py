@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from hitless.database import expanding, filling, phases, shape, verifying
+from hitless.database import expanding, filling, ledger, phases, reading, shape, verifying
 from hitless.database.comparing import Difference
 from hitless.database.compiled import Compiled
 from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted
-from hitless.database.postgres import Guard, Session, Target, nobody_else
+from hitless.database.postgres import Guard, Target, nobody_else
+from hitless.database.reading import Session
 from hitless.database.rolling import Rolled, look_again, roll, rolled
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.database.throttling import P99, Throttler
@@ -59,7 +60,7 @@ class DatabaseDriver:
         step = _ours(step)
         async with Target.open(self._url_of(step.database)) as target:
             await target.set_up()
-            change = await target.change(step.version)
+            change = await ledger.change(target, step.version)
         state = change.state if change is not None else "none"
         match step:
             case Expand():
@@ -131,14 +132,14 @@ async def baseline(url: str, version: str) -> None:
         await target.set_up()
 
         async def work() -> None:
-            if await target.change(version) is not None:
+            if await ledger.change(target, version) is not None:
                 return
             if await target.rows(
                 "SELECT 1 FROM hitless.schema_change WHERE space = current_schema() AND state <> 'past'"
             ):
                 raise Refused("baseline-there", "a schema version is in force already", "write a migration instead")
-            schema, grants = schema_of(version, target.space), await target.grants()
-            views = create_views(schema, await target.catalogue(), grants=grants)
+            schema, grants = schema_of(version, target.space), await reading.grants(target)
+            views = create_views(schema, await reading.catalogue(target), grants=grants)
             await target.run(*create_schema(schema, grants), *views)
             await target.rows(
                 "INSERT INTO hitless.schema_change (version, state) VALUES (%s, 'current') RETURNING 1", version
@@ -161,7 +162,7 @@ async def current_version(url: str) -> str | None:
 async def sessions(url: str, version: str) -> list[Session]:
     """Return who uses a schema version."""
     async with Target.open(url) as target:
-        found = await target.sessions()
+        found = await reading.sessions(target)
         return [each for each in found if await phases.speaks(target, each, version)]
 
 
@@ -169,7 +170,7 @@ async def lost_by_going_back(url: str, version: str) -> list[Unmappable]:
     """Return the rows that the old side cannot hold as the new version wrote them."""
     async with Target.open(url) as target:
         await target.set_up()
-        change = await target.change(version)
+        change = await ledger.change(target, version)
         if change is None or change.compiled is None or change.state in ("current", "past"):
             return []
         return [each for each in await listed(target, change.compiled) if each.side == "new"]
@@ -181,8 +182,8 @@ async def drift(url: str) -> list[str]:
     if version is None:
         return []
     async with Target.open(url) as target:
-        base = await target.catalogue()
-        views = await target.views(version)
+        base = await reading.catalogue(target)
+        views = await reading.views(target, version)
         return sorted([*drifted(version, base, views), *await shape.changed(target, version, base)])
 
 
@@ -222,7 +223,7 @@ async def rolling(url: str, version: str, budget_s: float = 0.2) -> Rolled | Non
     """
     async with Target.open(url) as target:
         await target.set_up()
-        change = await target.change(version)
+        change = await ledger.change(target, version)
         if change is None or change.compiled is None or change.state != "verified" or not change.switched:
             return None
         await target.rows("SELECT set_config('lock_timeout', %s, false)", f"{ROLLING_LOCK_MS}ms")

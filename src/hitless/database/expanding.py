@@ -1,5 +1,6 @@
 """Expand: the new version beside the old one, in one short transaction that is prepared before it takes a lock."""
 
+from hitless.database import ledger, reading
 from hitless.database.compile import compile_operation
 from hitless.database.compiled import Finished, Surroundings, finish, merged
 from hitless.database.migration import Migration, MigrationFile, Operation
@@ -18,7 +19,7 @@ async def expand(target: Target, version: str, migrations: tuple[Migration, ...]
     operations = [each for file in files for each in file.operations]
 
     async def work() -> None:
-        if await target.change(version) is not None:
+        if await ledger.change(target, version) is not None:
             return
         around = await _surroundings(target, version, await _current(target, migrations))
         if any(isinstance(each.change, RawSql) for each in operations):
@@ -40,21 +41,21 @@ async def _surroundings(target: Target, version: str, old_version: str | None) -
         version=version,
         old_version=old_version,
         schemas=(old, schema_of(version, target.space)),
-        pins=await target.pins(),
-        grants=await target.grants(),
+        pins=await reading.pins(target),
+        grants=await reading.grants(target),
     )
 
 
 async def _one_by_one(target: Target, operations: list[Operation], around: Surroundings) -> Finished:
     """Carry operations out with SQL among them: what that makes is only known once it has run."""
-    base = await target.catalogue()
+    base = await reading.catalogue(target)
     pieces = Pieces(old=base, new=base)
     for operation in operations:
         before = len(pieces.expand)
         pieces = compile_operation(operation, pieces)
         await target.run(*pieces.expand[before:])
         if isinstance(operation.change, RawSql) and not operation.change.onComplete:
-            found = await target.catalogue()
+            found = await reading.catalogue(target)
             pieces = merged(pieces, Pieces(old=found, new=found))
     finished = finish(pieces, around)
     await _refuse_dependents(target, pieces)
@@ -66,7 +67,7 @@ async def _at_once(
     target: Target, operations: list[Operation], around: Surroundings, migrations: tuple[Migration, ...]
 ) -> None:
     """Prepare everything, then take the tables, and do nothing more than what needs them."""
-    base = await target.catalogue()
+    base = await reading.catalogue(target)
     pieces = Pieces(old=base, new=base)
     for operation in operations:
         pieces = compile_operation(operation, pieces)
@@ -79,7 +80,7 @@ async def _at_once(
 
 
 async def _record(target: Target, finished: Finished, migrations: tuple[Migration, ...]) -> None:
-    await target.record(finished.compiled)
+    await ledger.record(target, finished.compiled)
     for each in migrations:
         await note_direction(target, finished.compiled.version, each, "up")
 

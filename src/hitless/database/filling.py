@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from hitless.database import mirror
+from hitless.database import ledger, mirror
 from hitless.database.compiled import Compiled
 from hitless.database.names import MARK, fitted, literal, quoted
 from hitless.database.pieces import Build, Shadow
@@ -62,7 +62,7 @@ async def fill(target: Target, compiled: Compiled, throttle: Throttle, progress:
     for statement in compiled.late:
         await _politely(target, compiled.tables, statement)
     await target.run(*compiled.validate)
-    await target.set_state(compiled.version, "backfilled")
+    await ledger.set_state(target, compiled.version, "backfilled")
 
 
 class _Filling:

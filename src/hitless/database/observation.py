@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hitless.database import reading
 from hitless.database.catalogue import Catalogue
 from hitless.database.names import quoted
 from hitless.database.postgres import Target
@@ -70,8 +71,11 @@ async def look(url: str) -> DatabaseNow:
         sizes = await target.rows(SIZES)
         drift: tuple[str, ...] = ()
         if current is not None and opened is None:
-            base = await target.catalogue()
-            drift = (*drifted(current, base, await target.views(current)), *await changed(target, current, base))
+            base = await reading.catalogue(target)
+            drift = (
+                *drifted(current, base, await reading.views(target, current)),
+                *await changed(target, current, base),
+            )
     return DatabaseNow(
         major=server["major"],
         server=server["version"],

@@ -1,11 +1,13 @@
 """Withdraw, switch and contract on a target database; each is safe to run again after a kill at any point."""
 
+from hitless.database import ledger, reading
 from hitless.database.compiled import Compiled
 from hitless.database.expanding import note_direction
 from hitless.database.filling import leaf_indexes
 from hitless.database.migration import Migration
 from hitless.database.names import application_of, quoted, role_of, schema_of
-from hitless.database.postgres import Session, Target
+from hitless.database.postgres import Target
+from hitless.database.reading import Session
 from hitless.database.unmappable import unmappable
 from hitless.database.views import extend_views
 from hitless.kit.errors import Refused
@@ -14,7 +16,7 @@ from hitless.plan.ports import StepFailed
 
 async def recorded(target: Target, version: str, *states: str) -> Compiled | None:
     """Return a change that is in one of the states."""
-    found = await target.change(version)
+    found = await ledger.change(target, version)
     return found.compiled if found is not None and found.state in states else None
 
 
@@ -23,7 +25,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
 
     Raises Refused `loss-not-accepted` while more than `accept_loss` rows are listed that the old side cannot hold.
     """
-    change = await target.change(version)
+    change = await ledger.change(target, version)
     if change is None:
         return
     if change.compiled is None or change.state in ("current", "past"):
@@ -48,7 +50,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(build.name)}")
 
     async def work() -> None:
-        if await target.change(version) is None:
+        if await ledger.change(target, version) is None:
             return
         await target.run("SET LOCAL client_min_messages = warning")
         for row in await target.rows(
@@ -92,7 +94,7 @@ async def contract(target: Target, compiled: Compiled, *, first: bool = False) -
     await _refuse_early(target, compiled.version, first=first)
 
     async def work() -> None:
-        state = await target.change(compiled.version)
+        state = await ledger.change(target, compiled.version)
         if state is None or state.state == "current":
             return
         await target.hold(compiled.tables)
@@ -101,14 +103,14 @@ async def contract(target: Target, compiled: Compiled, *, first: bool = False) -
         if compiled.extends:
             extended = extend_views(
                 schema_of(compiled.version, target.space),
-                await target.catalogue(),
-                await target.views(compiled.version),
+                await reading.catalogue(target),
+                await reading.views(target, compiled.version),
             )
             await target.run(*extended)
         await target.run(
             "UPDATE hitless.schema_change SET state = 'past' WHERE space = current_schema() AND state = 'current'"
         )
-        await target.set_state(compiled.version, "current")
+        await ledger.set_state(target, compiled.version, "current")
         await _forget(target, compiled.version)
 
     await target.politely(compiled.tables, work)
@@ -127,7 +129,7 @@ async def _refuse_early(target: Target, version: str, *, first: bool) -> None:
 
 async def others(target: Target, version: str) -> list[Session]:
     """Return sessions that do not use this version; one that renamed itself counts as old, unless its role tells."""
-    return [each for each in await target.sessions() if not await speaks(target, each, version)]
+    return [each for each in await reading.sessions(target) if not await speaks(target, each, version)]
 
 
 async def speaks(target: Target, session: Session, version: str) -> bool:

@@ -62,8 +62,13 @@ async def drop_role(url: str, version: str) -> None:
     """Take the login role of a version away, if it is there; whoever is connected by it is not thrown out."""
     async with Target.open(url) as target:
         name = role_of(version, target.space, target.database)
-        if await target.rows("SELECT 1 FROM pg_roles WHERE rolname = %s", name):
-            await target.run(f"DROP OWNED BY {quoted(name)}", f"DROP ROLE {quoted(name)}")
+        there = await target.rows(
+            "SELECT pg_has_role(oid, current_user, 'MEMBER') AS member FROM pg_roles WHERE rolname = %s", name
+        )
+        if there and not there[0]["member"]:  # it has rights of its own, and only its members may take them away
+            await target.run(f"GRANT {quoted(name)} TO CURRENT_USER", f"DROP OWNED BY {quoted(name)}")
+        if there:
+            await target.run(f"DROP ROLE {quoted(name)}")
 
 
 async def calls(url: str, version: str) -> int | None:

@@ -107,11 +107,21 @@ WHERE a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - make_inte
 ORDER BY a.xact_start LIMIT 1
 """
 
+# Of other roles' sessions an ordinary role sees no name and no kind: they count as well. Who may use none of the tables
+# uses no version of them: a pooler that looks up passwords, a monitor.
 SESSIONS = """
-SELECT pid, application_name AS name, coalesce(client_addr::text, 'local') AS peer, usename::text AS role
-FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-  AND application_name NOT IN ('hitless', 'hitless flags') ORDER BY pid
+WITH used AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE c.relkind IN ('r', 'p', 'v')
+                AND (n.nspname = current_schema() OR starts_with(n.nspname, 'hitless_'))),
+     roles AS MATERIALIZED (
+       SELECT r.oid, r.rolname::text AS name FROM pg_roles r
+       WHERE r.oid IN (SELECT usesysid FROM pg_stat_activity WHERE datname = current_database())
+         AND (NOT EXISTS (SELECT FROM used)
+              OR EXISTS (SELECT FROM used WHERE has_table_privilege(r.oid, used.oid, 'SELECT,INSERT,UPDATE,DELETE'))))
+SELECT a.pid, coalesce(a.application_name, '') AS name, coalesce(a.client_addr::text, 'local') AS peer, r.name AS role
+FROM pg_stat_activity a JOIN roles r ON r.oid = a.usesysid
+WHERE a.datname = current_database() AND coalesce(a.backend_type, 'client backend') = 'client backend'
+  AND a.pid <> pg_backend_pid() AND coalesce(a.application_name, '') NOT IN ('hitless', 'hitless flags') ORDER BY a.pid
 """
 
 VIEWS = """

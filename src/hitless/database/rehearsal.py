@@ -14,12 +14,13 @@ from psycopg.errors import Diagnostic
 from hitless.database import expanding, filling, phases, verifying
 from hitless.database.clone import Snapshot, snapshot
 from hitless.database.compiled import Compiled
+from hitless.database.connecting import Row
 from hitless.database.findings import STRONG, Finding, Rehearsed, Seen, judged, left_behind, locks
 from hitless.database.migration import Migration
 from hitless.database.mirror import columns_of, mapped_rows
 from hitless.database.names import quoted
 from hitless.database.observation import Size
-from hitless.database.postgres import Row, Target
+from hitless.database.postgres import Target
 from hitless.database.running_queries import Query, fitting
 from hitless.database.sync import value
 from hitless.database.throttling import ALONE_S

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from psycopg.types.json import Jsonb
 
+from hitless.database import reading
 from hitless.database.catalogue import Catalogue, Table
 from hitless.database.names import quoted
 from hitless.database.postgres import Target
@@ -13,7 +14,7 @@ from hitless.plan.document import decode
 
 async def remember(target: Target, version: str) -> None:
     """Write down the shape of all tables for a version in force."""
-    shape = Jsonb(asdict(await target.catalogue()))
+    shape = Jsonb(asdict(await reading.catalogue(target)))
     await target.rows(
         "UPDATE hitless.schema_change SET shape = %s WHERE space = current_schema() AND version = %s RETURNING 1",
         shape,

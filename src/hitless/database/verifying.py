@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from hitless.database import comparing, mirror
+from hitless.database import comparing, ledger, mirror
 from hitless.database.comparing import Difference
 from hitless.database.compiled import Compiled
 from hitless.database.mirror import key_text
@@ -36,7 +36,7 @@ async def verify(target: Target, compiled: Compiled, note: Note | None = None) -
         raise StepFailed(
             "rows-differ", f"both sides of {table} differ at key {keys}\n{first}", "look at `up` and `down`"
         )
-    await target.set_state(compiled.version, "verified")
+    await ledger.set_state(target, compiled.version, "verified")
     if note is not None:
         for name, rows in compared.items():
             await note({"table": name, "rows": rows, "compared": rows, "differing": 0})

@@ -59,11 +59,14 @@ class Database(Model):
     migrations: str | None = None
     version: str | None = None
     pooler: bool = False
+    direct: Reference | None = None  # hitless's own way to the server; None: it asks the pooler where that is
 
     @after
     def _check(self) -> Self:
         if self.version is not None and self.migrations is None:
             raise ValueError("version names a migration, and there is no folder of them (migrations: migrations/)")
+        if self.direct is not None and self.url is None:
+            raise ValueError("direct is the way past the pooler that url leads to, and there is no url")
         return self
 
 

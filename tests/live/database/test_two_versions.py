@@ -5,7 +5,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from hitless.database import verifying
+from hitless.database import ledger, verifying
 from hitless.database.driver import DatabaseDriver, baseline, drift, history, sessions
 from hitless.database.migration import Migration
 from hitless.database.postgres import Target
@@ -206,7 +206,7 @@ async def test_who_holds_a_lock_is_named_before_anybody_waits(people: str, monke
         assert f"session {idle.info.backend_pid} " in failure.value.text
     await up_to_code(people, steps_of(WIDEN))
     async with Target.open(people) as target:
-        found = await target.change("0002_change")
+        found = await ledger.change(target, "0002_change")
         assert found is not None
         assert found.compiled is not None
         assert await verifying.differing(target, found.compiled) == []
