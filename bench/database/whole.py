@@ -42,6 +42,7 @@ DIFFERING = (
     "SELECT count(*) FROM hitless_0001_items.items o FULL JOIN hitless_0002_split_name.items n USING (id) "
     "WHERE o.name IS DISTINCT FROM n.first_name || ' ' || n.last_name OR o.a IS DISTINCT FROM n.a"
 )
+SPLIT = {"main": ["0002_split_name"]}
 CHANGE: dict[str, Any] = {"strategy": "canary", "steps": ["50%", "100%"], "bake": "5s", "to": "2.0"}
 
 
@@ -86,10 +87,13 @@ class Whole:
             found = cursor.fetchone() if cursor.description else None
         return found[0] if found else None
 
+    def fill(self) -> None:
+        """Have all rows there, and nothing left to do for the server."""
+        for sql, *values in ((FILL, self.rows), ("VACUUM ANALYZE items",), ("CHECKPOINT",)):
+            self.ask(sql, *values)
+
     def measure(self) -> int:
-        self.ask(FILL, self.rows)
-        self.ask("VACUUM ANALYZE items")
-        self.ask("CHECKPOINT")
+        self.fill()
         before = int(self.ask("SELECT sum(a) FROM items"))
         quiet = self.under_load(lambda: time.sleep(BASELINE_S))
         locks = Exclusive(self.url, "items")
@@ -127,8 +131,8 @@ class Whole:
         return report
 
     def to_and_fro(self) -> None:
-        self.written("split", keep="10m")
-        self.written("split-for-good", keep="0s")
+        self.written("split", {"items": CHANGE | {"keep": "10m"}})
+        self.written("split-for-good", {"items": CHANGE})
         run = self.stage.apply("split").run
         time.sleep(HOLD_S)
         self.figure(
@@ -146,15 +150,13 @@ class Whole:
         self.stage.hitless("contract", again, "--yes")
         self.speeds(again)
 
-    def written(self, name: str, keep: str) -> None:
-        body = {
-            "change": name,
-            "database": {"main": ["0002_split_name"]},
-            "services": {"items": {**CHANGE, "keep": keep}},
-        }
+    def written(self, name: str, services: Any, database: Any = SPLIT) -> str:
+        """Write a change file; returns its path."""
+        body = {"change": name, "database": database, "services": services}
         file = self.stage.file.parent / "changes" / f"{name}.yaml"
         file.parent.mkdir(exist_ok=True)
-        file.write_text(yaml.safe_dump(body))
+        file.write_text(yaml.safe_dump({key: value for key, value in body.items() if value}))
+        return str(file)
 
     def back_s(self, run: str) -> float:
         """From the decision to go back until nobody meets the new side, by the journal."""

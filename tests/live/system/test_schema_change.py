@@ -207,18 +207,6 @@ def test_rows_that_the_old_side_cannot_hold_are_given_up_only_by_their_number(sh
     assert "at most 2 rows may be lost" in shop.run("show", run, "--report", "md").out
 
 
-def test_contract_waits_for_its_time_and_then_happens_by_itself(shop_to_keep, url, load, loose) -> None:
-    shop = shop_to_keep
-    change = written(shop, "loose-later", {"migrations": [loose], "contract": "after 6s"}, **EVERYTHING_MOVES)
-    shop.run("apply", change, "--approve", "contract")
-    run = shop.ask("/v1/runs")[0]["run"]
-    early = shop.json("contract", run, "--yes", expect=3)
-    assert (early["code"], "holds the old side until" in early["text"]) == ("contract-too-early", True), early
-    done = {"open": None, "state": "completed"}
-    shop.until(lambda: done.items() <= shop.ask(f"/v1/runs/{run}").items(), 30)
-    assert shop.json("rollback", run, expect=3)["code"] == "no-way-back"
-
-
 @pytest.mark.parametrize(
     ("name", "text", "code", "exit_code"),
     [
@@ -261,3 +249,15 @@ def test_what_was_done_by_hand_is_named_before_anything_runs(shop_to_keep, url) 
         finally:
             connection.execute("ALTER TABLE accounts DROP COLUMN by_hand")
             file.unlink()
+
+
+def test_contract_waits_for_its_time_and_then_happens_by_itself(shop_to_keep, url, load, loose) -> None:
+    shop = shop_to_keep
+    change = written(shop, "loose-later", {"migrations": [loose], "contract": "after 6s"}, **EVERYTHING_MOVES)
+    shop.run("apply", change, "--approve", "contract")
+    run = shop.ask("/v1/runs")[0]["run"]
+    early = shop.json("contract", run, "--yes", expect=3)
+    assert (early["code"], "holds the old side until" in early["text"]) == ("contract-too-early", True), early
+    done = {"open": None, "state": "completed"}
+    shop.until(lambda: done.items() <= shop.ask(f"/v1/runs/{run}").items(), 30)
+    assert shop.json("rollback", run, expect=3)["code"] == "no-way-back"
