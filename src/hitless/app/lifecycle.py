@@ -51,15 +51,15 @@ class Lifecycle:
         """
         claim_state_folder(self._system, self._state)
         with self._alone():
-            await self._shims.mend(OURS)  # the instances are the controller's: their environment is its own
             fresh = self._shims.status("gateway") is None
             if fresh:
                 self.refuse_taken_ports()
+                write_atomic(self._state / "system.yaml", self._file.read_text())
             self._write_first_files()
             if wish := os.environ.get(VARIABLE):
                 FileCrashPoints(self._state).arm(wish)
-            if fresh:
-                write_atomic(self._state / "system.yaml", self._file.read_text())
+            self._write_gateway_files()
+            await self._shims.mend(OURS)  # the instances are the controller's: their environment is its own
             await asyncio.gather(
                 self._start_databases(), self._start_recorder(), self._start_flags(), self._start_gateway()
             )
@@ -118,12 +118,18 @@ class Lifecycle:
         if self._shims.status("flags") is None:
             await self._shims.start("flags", flag_server(self._system, self._state, self._file.parent))
 
+    def _write_gateway_files(self) -> None:
+        """Make what HAProxy starts from, out of the gateway's state: a loss of power may have taken it."""
+        there = self._shims.status("gateway")
+        if there is None or there.process is None:
+            self._gateway().write_files()
+
+    def _gateway(self) -> HaproxyGateway:
+        system, fence = in_force(self._state) or self._system, Fence(self._state, _epoch(self._state))
+        return HaproxyGateway(self._state, system, self._file.parent, fence, recorder_port=recorder_port(self._state))
+
     async def _start_gateway(self) -> None:
-        fence = Fence(self._state, _epoch(self._state))
-        port = recorder_port(self._state)
-        gateway = HaproxyGateway(self._state, self._system, self._file.parent, fence, recorder_port=port)
-        if self._shims.status("gateway") is None:
-            gateway.write_files()
+        gateway = self._gateway()
         spec = ProcessSpec(
             argv=gateway.command(),
             cwd=str(self._state),

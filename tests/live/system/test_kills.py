@@ -96,3 +96,15 @@ def test_doctor_names_what_a_crash_left_and_up_mends_it(shop):
     shop.run("up")
     shop.until(lambda: leftovers(shop)["ok"])
     shop.assert_whole()
+
+
+def test_what_a_loss_of_power_took_of_the_gateways_files_is_made_again(shop, load, canary):
+    before = seen(shop)
+    for name in ("controller", "gateway"):
+        for pid in (shop.shim(name), shop.pid(name)):
+            os.kill(pid, signal.SIGKILL)
+    for file in ("haproxy.cfg", "routing.map", "routes.map", "groups.map"):
+        (shop.state / "gateway" / file).write_text("")
+    shop.run("up")
+    shop.until(lambda: shop.get("/", "ann")[0] == 200)
+    assert seen(shop) == before
