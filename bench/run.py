@@ -24,6 +24,8 @@ SCRIPTS = {
     "guards": "guards/bench_live.py",
     "ingest": "ingest/bench_ingest.py",
     "database": "database/run.py",
+    "database-whole": "database/whole.py",
+    "database-kills": "database/kills.py",
     "flags": "flags/run.py",
     "verdict": "verdict/run.py",
 }
@@ -37,7 +39,7 @@ def main() -> int:
         print(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(SCRIPTS)}", file=sys.stderr)
         return 2
     ended = {name: one(name) for name in names}
-    print("\n" + "\n".join(f"{name:<10} {how}" for name, how in ended.items()))
+    print("\n" + "\n".join(f"{name:<15} {how}" for name, how in ended.items()))
     return 1 if any(how.startswith("FELL SHORT") for how in ended.values()) else 0
 
 

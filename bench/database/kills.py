@@ -56,7 +56,12 @@ class Writer(threading.Thread):
 
     def __init__(self, bench: Whole, version: str, remainder: int) -> None:
         super().__init__(daemon=True)
-        self.bench, self.version, self.remainder = bench, version, remainder
+        self.url, self.rows, self.version, self.remainder = (
+            version_url(bench.url, version),
+            bench.rows,
+            version,
+            remainder,
+        )
         self.acknowledged: dict[int, str] = {}
         self.over = False
 
@@ -64,7 +69,7 @@ class Writer(threading.Thread):
         number = 0
         while not self.over:
             try:
-                with psycopg.connect(version_url(self.bench.url, self.version), autocommit=True) as connection:
+                with psycopg.connect(self.url, autocommit=True) as connection:
                     while not self.over:
                         number += 1
                         self.write(connection, number)
@@ -73,7 +78,7 @@ class Writer(threading.Thread):
                 time.sleep(0.1)
 
     def write(self, connection: psycopg.Connection, number: int) -> None:
-        row, last = 1 + self.remainder + 2 * random.randrange(self.bench.rows // 2), f"{self.version[:4]}-{number}"
+        row, last = 1 + self.remainder + 2 * random.randrange(self.rows // 2), f"{self.version[:4]}-{number}"
         self.acknowledged.pop(row, None)  # nobody knows, until it is acknowledged
         if self.version == OLD:
             connection.execute("UPDATE items SET name = %s WHERE id = %s", (f"Changed {last}", row))
@@ -154,10 +159,21 @@ class Kills:
         if victim != "connections":
             self.bench.stage.kill(victim)
             return
-        with psycopg.connect(self.bench.url, autocommit=True, application_name="hitless flags") as connection:
+        with self.connection() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hitless'"
             )
+
+    def connection(self) -> psycopg.Connection:
+        """Connect to a server that may be starting just now."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return psycopg.connect(self.bench.url, autocommit=True, application_name="hitless flags")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def whole(self, when: str) -> None:
         """Both versions show the same rows, those that were acknowledged, and each was filled once."""

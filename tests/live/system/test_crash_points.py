@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from hitless.app.demo.rows import compare
 from hitless.kit.files import write_atomic
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -62,4 +63,21 @@ def test_a_kill_at_every_boundary_on_the_way_back_loses_nothing(shop, unharmed, 
     crash_everywhere(shop, ["rollback", shipped], wishes)
     assert shop.json("show", shipped)["state"] == "rolled-back"
     assert shop.versions("web") == {old: 1.0}
+    shop.assert_whole()
+
+
+def test_a_kill_at_every_effect_of_a_schema_change_leaves_no_row_different_forward_and_back(shop, unharmed):
+    change = shop.file.parent / "split.yaml"
+    change.write_text("change: split\ndatabase: {main: [0002_split_name]}\n")
+    plan = shop.json("plan", str(change))
+    gate = next(step["position"] for step in plan["steps"] if step["describe"].startswith("verify again"))
+    words = [step["describe"].split()[0] for step in plan["steps"]]
+    assert words == ["expand", "backfill", "verify", "switch", "verify", "contract"]
+    crash_everywhere(shop, ["apply", str(change)], [f"{position}:effect" for position in range(gate)])
+    run = shop.json("runs")[0]["run"]
+    assert compare(shop.state).differing == 0
+    touched = [position for position in (3, 0) if plan["steps"][position]["inverse"]]
+    assert len(touched) == 2
+    crash_everywhere(shop, ["rollback", run], [f"{position}:undo-effect" for position in touched])
+    assert shop.json("show", run)["state"] == "rolled-back"
     shop.assert_whole()
