@@ -78,6 +78,7 @@ def test_a_kill_at_every_effect_of_a_schema_change_leaves_no_row_different_forwa
     assert compare(shop.state).differing == 0
     touched = [position for position in (3, 0) if plan["steps"][position]["inverse"]]
     assert len(touched) == 2
-    crash_everywhere(shop, ["rollback", run], [f"{position}:undo-effect" for position in touched])
+    back = [f"{position}:undo-{phase}" for position in touched for phase in ("intent", "effect")]
+    crash_everywhere(shop, ["rollback", run], back)
     assert shop.json("show", run)["state"] == "rolled-back"
     shop.assert_whole()
