@@ -40,6 +40,7 @@ class Surroundings:
     schemas: tuple[str, str]  # of the old and the new version's names
     pins: Mapping[str, str]
     grants: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]  # table -> (role, rights)
+    shown: frozenset[str] | None = None  # tables that get a view although the change leaves them alone; None: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ def _views(pieces: Pieces, around: Surroundings) -> tuple[tuple[str, ...], tuple
         if all((table.physical, column.physical) in there for column in table.columns.values())
     }
     rest = {name: table for name, table in pieces.new.tables.items() if name not in alone}
+    if around.shown is not None:
+        alone = {name: table for name, table in alone.items() if name in around.shown}
     schema, grants = around.schemas[1], around.grants
     early = create_views(schema, Catalogue(tables=alone), pieces.defaults, grants)
     touched = create_views(schema, Catalogue(tables=rest), pieces.defaults, grants)

@@ -12,8 +12,13 @@ from hitless.database.queries import DEPENDENTS
 from hitless.kit.errors import Refused
 
 
-async def expand(target: Target, version: str, migrations: tuple[Migration, ...]) -> None:
-    """Make the new version beside the old one: all of it in one transaction. Raises Refused with nothing touched."""
+async def expand(
+    target: Target, version: str, migrations: tuple[Migration, ...], shown: frozenset[str] | None = None
+) -> None:
+    """Make the new version beside the old one: all of it in one transaction. Raises Refused with nothing touched.
+
+    `shown` names the tables that get a view although the change leaves them alone; None: all of them.
+    """
     await target.set_up()
     files = [migration.read() for migration in migrations]
     operations = [each for file in files for each in file.operations]
@@ -21,7 +26,7 @@ async def expand(target: Target, version: str, migrations: tuple[Migration, ...]
     async def work() -> None:
         if await ledger.change(target, version) is not None:
             return
-        around = await _surroundings(target, version, await _current(target, migrations))
+        around = await _surroundings(target, version, await _current(target, migrations), shown)
         if any(isinstance(each.change, RawSql) for each in operations):
             await _record(target, await _one_by_one(target, operations, around), migrations)
         else:
@@ -35,7 +40,9 @@ def _tables(files: list[MigrationFile]) -> tuple[str, ...]:
     return tuple(sorted({str(getattr(each, "table", "")) for each in changes} - {""}))
 
 
-async def _surroundings(target: Target, version: str, old_version: str | None) -> Surroundings:
+async def _surroundings(
+    target: Target, version: str, old_version: str | None, shown: frozenset[str] | None
+) -> Surroundings:
     old = schema_of(old_version, target.space) if old_version else target.space
     return Surroundings(
         version=version,
@@ -43,6 +50,7 @@ async def _surroundings(target: Target, version: str, old_version: str | None) -
         schemas=(old, schema_of(version, target.space)),
         pins=await reading.pins(target),
         grants=await reading.grants(target),
+        shown=shown,
     )
 
 

@@ -72,14 +72,15 @@ ORDER BY c.relname, a.attnum
 
 INDEXES = """
 SELECT c.relname AS base, i.relname AS name, x.indisunique AS is_unique, x.indisprimary AS is_primary,
-       EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype = 'u') AS is_constraint,
+       coalesce(k.contype = 'u', false) AS is_constraint,
        pg_get_indexdef(i.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS k(number, place)
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
              WHERE k.place <= x.indnkeyatts ORDER BY k.place) AS columns
 FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
+LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.contype IN ('u', 'x')
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype = 'x')
+  AND k.contype IS DISTINCT FROM 'x'
 ORDER BY i.relname
 """
 

@@ -15,6 +15,7 @@ from hitless.database import expanding, filling, phases, verifying
 from hitless.database.clone import Snapshot, snapshot
 from hitless.database.compiled import Compiled
 from hitless.database.connecting import Row
+from hitless.database.constraints import words_of
 from hitless.database.findings import STRONG, Finding, Rehearsed, Seen, judged, left_behind, locks
 from hitless.database.migration import Migration
 from hitless.database.mirror import columns_of, mapped_rows
@@ -28,7 +29,7 @@ from hitless.kit.errors import HitlessError
 
 _INDEX = re.compile(r"^\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^\s*(VACUUM|ANALYZE|CHECKPOINT)\b", re.IGNORECASE)  # changes no shape
-_VIEWS = re.compile(r"^\s*(CREATE|ALTER)\s+VIEW\b|^\s*GRANT\b", re.IGNORECASE)
+_VIEWS = re.compile(r"^\s*(CREATE(\s+OR\s+REPLACE)?|ALTER)\s+VIEW\b|^\s*GRANT\b", re.IGNORECASE)
 _NOTICE = re.compile(
     r"^(?P<what>rewriting table|verifying table|building index|validating foreign key constraint) \"(?P<name>[^\"]+)\""
     r"(?: on table \"(?P<table>[^\"]+)\")?"
@@ -54,6 +55,11 @@ class Script:
     sizes: Mapping[str, Size]  # of the original's tables
     queries: tuple[Query, ...] = ()  # of the running code
     moved_as_it_is: bool = False  # all code that runs meets the new version without having been changed for it
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """The tables that the queries may be about: the views of others are worth no time."""
+        return frozenset(word for query in self.queries for word in words_of(query.text)) & self.sizes.keys()
 
 
 class RehearsalTarget(Target):
@@ -145,13 +151,13 @@ async def _up_and_down(target: RehearsalTarget, script: Script) -> Sequence[Find
     before = await snapshot(target)
     shapes: list[Snapshot] = []
     async with target.transaction():
-        await expanding.expand(target, script.version, script.migrations)
+        await expanding.expand(target, script.version, script.migrations, script.shown)
         shapes.append(await snapshot(target))
         await phases.withdraw(target, script.version)
         shapes.append(await snapshot(target))
         raise Rollback
     target.seen.clear()
-    await expanding.expand(target, script.version, script.migrations)
+    await expanding.expand(target, script.version, script.migrations, script.shown)
     again = await snapshot(target)
     return [*left_behind("down", before, shapes[1]), *left_behind("up again", shapes[0], again)]
 

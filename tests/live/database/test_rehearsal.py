@@ -187,3 +187,22 @@ async def test_statements_that_would_meet_a_view_are_named(people: str) -> None:
     found = list(to_views(await running_queries(people, "", now.sizes), now.sizes))
     assert sorted(each.rule for each in found) == ["copies-to-view", "truncates-view"]
     assert all(each.hint == "name the table itself: public.pets" and not each.refuses for each in found)
+
+
+@pytest.mark.parametrize("others", [2, 60])
+async def test_tables_that_a_change_leaves_alone_cost_a_rehearsal_nothing(
+    people: str, others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(people) as connection:
+        for number in range(others):
+            connection.execute(f"CREATE TABLE more_{number} (id int PRIMARY KEY)".encode())
+    seen: list[str] = []
+    run = Target.run
+
+    async def counted(self: Target, *statements: str) -> int:
+        seen.extend(each for each in statements if "hitless_0002_change" in each and "more_" in each)
+        return await run(self, *statements)
+
+    monkeypatch.setattr(Target, "run", counted)
+    assert (await tried(people, SPLIT)).failure is None
+    assert seen == []
