@@ -19,14 +19,17 @@ LEFT_OUT = (
     "prefer-timestamp-tz,require-timeout-settings,ban-drop-column,ban-drop-table"
 )
 
+WORDS = ("--reporter", "json", "--assume-in-transaction", "--exclude", LEFT_OUT)
 
-async def lint(migrations: Iterable[Migration]) -> tuple[Finding, ...]:
-    """Return findings named `squawk:RULE` for raw SQL; none where squawk is not installed."""
+
+async def lint(migrations: Iterable[Migration], major: int) -> tuple[Finding, ...]:
+    """Return findings named `squawk:RULE` for raw SQL on PostgreSQL `major`; none where squawk is not installed."""
     statements = [(each.name, sql) for each in migrations for sql in _raw(each)]
     program = _squawk() if statements else None
     if program is None:
         return ()
-    found = [await _asked(program, name, sql) for name, sql in statements]
+    words = (program, *WORDS, "--pg-version", f"{major}.0")
+    found = [await _asked(words, name, sql) for name, sql in statements]
     return tuple(finding for each in found for finding in each)
 
 
@@ -41,9 +44,9 @@ def _squawk() -> str | None:
     return str(beside) if beside.exists() else shutil.which("squawk")
 
 
-async def _asked(program: str, name: str, sql: str) -> list[Finding]:
+async def _asked(words: tuple[str, ...], name: str, sql: str) -> list[Finding]:
     process = await asyncio.create_subprocess_exec(
-        *(program, "--reporter", "json", "--assume-in-transaction", "--exclude", LEFT_OUT),
+        *words,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

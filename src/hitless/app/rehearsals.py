@@ -29,7 +29,7 @@ class Rehearsals:
 
     async def of(self, selection: Selection, databases: Databases, *, moved_as_it_is: bool) -> Rehearsed:
         """Try the migrations of a change on an empty copy; where none can be had, the answer says so."""
-        linted = await lint(selection.chosen)
+        linted = await lint(selection.chosen, selection.now.major)
         async with self.lock:
             url = await past_pooler(databases.url(selection.name))
             try:
