@@ -95,7 +95,7 @@ class as_failure:  # noqa: N801  used as a word: `with as_failure():`
                 ) from error
             case psycopg.errors.ReadOnlySqlTransaction():
                 text = f"the database takes no writes: {error}".strip()
-                raise StepFailed("database-read-only", text, "point the URL at the primary, apply again") from error
+                raise HitlessError("database-read-only", text, "point the URL at the primary, apply again") from error
             case psycopg.errors.DiskFull():
                 text = f"the database has no room left: {error}".strip()
                 raise StepFailed("disk-full", text, "give it more (plan says how much), apply again") from error
