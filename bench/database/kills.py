@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -118,7 +119,7 @@ class Kills:
     def struck(self, words: list[str], end: str) -> str:
         """Carry a command out while something is killed now and then; returns the run."""
         ended: list[object] = []
-        working = threading.Thread(target=lambda: ended.append(self.followed(words, end)))
+        working = threading.Thread(target=lambda: ended.append(self.followed(words, end)), daemon=True)
         began = time.monotonic()
         working.start()
         struck: list[str] = []
@@ -157,9 +158,10 @@ class Kills:
 
     def strike(self, victim: str) -> None:
         if victim != "connections":
-            self.bench.stage.kill(victim)
+            with suppress(ProcessLookupError):  # it has just ended, because another one was killed
+                self.bench.stage.kill(victim)
             return
-        with self.connection() as connection:
+        with suppress(psycopg.OperationalError), self.connection() as connection:  # it may be going down just now
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hitless'"
             )
@@ -177,6 +179,7 @@ class Kills:
 
     def whole(self, when: str) -> None:
         """Both versions show the same rows, those that were acknowledged, and each was filled once."""
+        self.connection().close()
         if differing := self.bench.ask(DIFFERING):
             self.harm.append(f"{when}: {differing} rows differ between the versions")
         counted = self.bench.ask("SELECT rows FROM hitless.checkpoint WHERE base = 'items'")
@@ -188,10 +191,9 @@ class Kills:
         """What was acknowledged is there; writers go on meanwhile, so a row is looked at while nobody writes it."""
         for writer in self.writers:
             known = dict(writer.acknowledged)
-            with psycopg.connect(version_url(self.bench.url, OLD), application_name="hitless") as connection:
-                rows = dict(
-                    connection.execute("SELECT id, name FROM items WHERE id = ANY(%s)", (list(known),)).fetchall()
-                )
+            sql = "SELECT id, name FROM hitless_0001_items.items WHERE id = ANY(%s)"
+            with self.connection() as connection:
+                rows = dict(connection.execute(sql, (list(known),)).fetchall())
             wrong = [row for row, name in known.items() if rows[row] != name and writer.acknowledged.get(row) == name]
             if wrong:
                 self.harm.append(f"{when}: rows {wrong[:5]} are not as {writer.version} has written them")
@@ -228,7 +230,7 @@ class Kills:
         point, ended = self.bench.stage.state / "run" / "crash-at", list[str]()
         end = "rolled-back" if words[0] == "rollback" else "completed"
         write_atomic(point, wishes[0])
-        working = threading.Thread(target=lambda: ended.append(self.followed(words, end)))
+        working = threading.Thread(target=lambda: ended.append(self.followed(words, end)), daemon=True)
         working.start()
         for wish in wishes:
             write_atomic(point, wish)

@@ -11,6 +11,7 @@ from hitless.database.observation import drifted
 from hitless.database.postgres import Guard, Target, nobody_else
 from hitless.database.reading import Session
 from hitless.database.rolling import Rolled, look_again, roll, rolled
+from hitless.database.settling import settled
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.database.throttling import P99, Throttler
 from hitless.database.unmappable import Unmappable
@@ -219,6 +220,8 @@ async def unmappable(url: str, version: str) -> list[Unmappable]:
 async def rolling(url: str, version: str, budget_s: float = 0.2) -> Rolled | None:
     """Compare some more rows of a change that is switched, for about `budget_s` seconds; None: it is not, or no more.
 
+    Also, from expand on, rows are brought in step that a session left to another one, which gave up.
+
     Raises HitlessError `database-down`.
     """
     async with Target.open(url) as target:
@@ -247,3 +250,11 @@ async def rolled_so_far(url: str, version: str) -> Rolled:
     async with Target.open(url) as target:
         await target.set_up()
         return await rolled(target, version)
+
+
+async def settle_deferred(url: str, version: str) -> None:
+    """Do what one version left to a session of the other that then gave up; see `hitless.database.meeting`."""
+    async with Target.open(url) as target:
+        await target.set_up()
+        if (compiled := await phases.recorded(target, version, "expanded", "backfilled", "verified")) is not None:
+            await settled(target, version, compiled.shadows)

@@ -14,7 +14,8 @@ from hitless.database.names import MARK, literal, quoted
 from hitless.database.pieces import Fill, Shadow
 from hitless.database.ranges import Bound, within
 
-LISTED = "SELECT key FROM hitless.unmappable WHERE space = current_schema() AND version = {version} AND base = {base}"
+_MINE = "space = current_schema() AND version = {version} AND base = {base}"
+LISTED = f"SELECT key FROM hitless.unmappable WHERE {_MINE} UNION ALL SELECT key FROM hitless.deferred WHERE {_MINE}"
 
 
 def columns_of(fills: tuple[Fill, ...]) -> str:
@@ -133,7 +134,7 @@ def walked(shadow: Shadow) -> tuple[str, ...]:
 
 
 def listed(shadow: Shadow, version: str) -> str:
-    """Write the query of the keys that are known not to map."""
+    """Write the query of the keys that are known not to map, or not to be in step yet."""
     return LISTED.format(version=literal(version), base=literal(shadow.old))
 
 

@@ -2,8 +2,9 @@
 
 # ruff: noqa: S608  every name that is put in is quoted; expressions are the user's own SQL
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from hitless.database.meeting import DECLARED, gone_meanwhile, mapped_down, new_writes, old_writes
 from hitless.database.mirror import (
     columns_of,
     concerning,
@@ -140,13 +141,16 @@ def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
     names = ", ".join(quoted(each) for each in link)
     update = f"UPDATE {quoted(target)} AS _hl_t SET {', '.join(sets)} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
     lines = [
+        *(gone_meanwhile(shadow, _LEAVE) if upward else []),
         f"IF TG_OP = 'INSERT' THEN {into} {query};",
         f"ELSE {update} WHERE {_linked(link, source, '_hl_t', 'OLD')};",
         f"IF NOT FOUND THEN {into} {query} ON CONFLICT ({names}) DO UPDATE SET {', '.join(anew)}; END IF;",
         "END IF;",
+        *(mapped_down(shadow) if upward else []),
     ]
     gone = f"DELETE FROM {quoted(target)} AS _hl_t WHERE {_linked(link, source, '_hl_t', 'OLD')};"
-    return _body(shadow, version, fills, lines, gone, source, upward=upward)
+    met = old_writes(shadow, version) if upward else new_writes(shadow, version, _LEAVE)
+    return _body(shadow, version, fills, lines, gone, source, upward=upward, met=met)
 
 
 def _body(
@@ -158,16 +162,21 @@ def _body(
     source: tuple[str, ...],
     *,
     upward: bool,
+    met: Sequence[str] = (),
 ) -> str:
-    """Put a function together: what cannot be mapped is listed by its key, or refused."""
+    """Put a function together: what cannot be mapped is listed by its key, or refused.
+
+    `met`: how it takes the row of the other side, which somebody else may be writing.
+    """
     forgotten = forget(version, shadow.old, key_text(source, "OLD"))
     listing = list_row(version, shadow.old, key_text(source, "NEW"), "false" if upward else "true")
     return "\n".join(
         [
             "#variable_conflict use_column",
-            _BEFORE,
+            f"{_BEFORE} {DECLARED}",
             "BEGIN",
             _enter(shadow),
+            *met,
             "IF TG_OP <> 'INSERT' THEN",
             forgotten,
             "END IF;",

@@ -8,6 +8,7 @@ from hitless.database.migration import Migration
 from hitless.database.names import application_of, quoted, role_of, schema_of
 from hitless.database.postgres import Target
 from hitless.database.reading import Session
+from hitless.database.settling import settled
 from hitless.database.unmappable import unmappable
 from hitless.database.views import extend_views
 from hitless.kit.errors import Refused
@@ -63,6 +64,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             "DELETE FROM hitless.schema_change WHERE space = current_schema() AND version = %s RETURNING 1", version
         )
         await target.hold(compiled.tables)  # from here on others wait
+        await settled(target, version, compiled.shadows)
         await target.run_at_once(*dropped, *compiled.rollback)
         await _forget(target, version)
 
@@ -70,7 +72,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
 
 
 async def _forget(target: Target, version: str) -> None:
-    for table in ("checkpoint", "unmappable", "rolling", "difference"):
+    for table in ("checkpoint", "unmappable", "rolling", "difference", "deferred"):
         await target.rows(
             f"DELETE FROM hitless.{table} WHERE space = current_schema() AND version = %s RETURNING 1",  # noqa: S608
             version,

@@ -37,9 +37,13 @@ CREATE TABLE IF NOT EXISTS hitless.difference (
   space text NOT NULL DEFAULT current_schema(), version text NOT NULL, base text NOT NULL, key text[] NOT NULL,
   said text NOT NULL, last text[], bound text[], PRIMARY KEY (space, version, base, key)
 );
+CREATE TABLE IF NOT EXISTS hitless.deferred (
+  space text NOT NULL DEFAULT current_schema(), version text NOT NULL, base text NOT NULL, key text[] NOT NULL,
+  PRIMARY KEY (space, version, base, key)
+);
 """
 
-IS_SET_UP = "SELECT to_regclass('hitless.difference') IS NOT NULL AS there"
+IS_SET_UP = "SELECT to_regclass('hitless.deferred') IS NOT NULL AS there"
 
 # the schema of the base tables: the first on the connection's path that is none of ours
 SPACE = """

@@ -10,6 +10,7 @@ from hitless.database.names import quoted
 from hitless.database.pieces import Shadow
 from hitless.database.postgres import Target
 from hitless.database.ranges import Bound, bound_query, within
+from hitless.database.settling import settled
 from hitless.database.sync import Sync, both_values, out_of_step
 from hitless.plan.ports import StepFailed
 
@@ -29,6 +30,7 @@ def parts(compiled: Compiled) -> list[Part]:
 async def verify(target: Target, compiled: Compiled, note: Note | None = None) -> None:
     """Compare every row and note how many there were. Raises StepFailed `rows-differ` with keys and both values."""
     compared: dict[str, int] = {}
+    await settled(target, compiled.version, compiled.shadows)
     if differences := await differing(target, compiled, compared):
         table = differences[0].table
         keys = ", ".join("/".join(each.key) for each in differences if each.table == table)
