@@ -113,6 +113,49 @@ def test_a_change_that_cannot_be_done_is_refused_and_nothing_moves(shop, tmp_pat
     assert (shop.ask("/v1/status"), shop.ask("/v1/runs")) == before
 
 
+EARLIER = ["0002_split_name", "0003_order_items"]
+
+
+def adding(column: str) -> str:
+    return f"operations: [{{add_column: {{table: accounts, column: {column}}}}}]\n"
+
+
+FINE = adding("{name: x, type: int, nullable: true}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "alone", "expected"),
+    [
+        ("0002_mine", FINE, True, (2, "migration-number")),
+        ("0000_late", FINE, True, (3, "migration-late")),
+        ("0009_skips", FINE, True, (3, "migration-skipped")),
+        ("0009_yaml", "operations: [\n", False, (2, "broken-yaml")),
+        ("0009_word", adding("{nmae: x, type: int}"), False, (2, "missing-key")),
+        ("0009_up", adding("{name: x, type: int}"), False, (3, "up-missing")),
+        ("0009_column", "operations: [{drop_column: {table: accounts, column: nmae}}]\n", False, (3, "no-such-column")),
+        ("0009_down", "operations: [{drop_column: {table: accounts, column: user_id}}]\n", False, (3, "down-missing")),
+        ("0009_sql", "operations: [{sql: {up: 'SELCT 1', down: 'SELECT 1'}}]\n", False, (3, "statement-failed")),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.startswith("000") else "",
+)
+def test_a_migration_that_cannot_be_right_is_refused_and_nothing_moves(shop, capsys, name, text, alone, expected):
+    before = (shop.ask("/v1/status"), shop.ask("/v1/runs"))
+    migration, file = shop.file.parent / "migrations" / f"{name}.yaml", shop.file.parent / "bad.yaml"
+    migration.write_text(text)
+    wanted = [name] if alone else [*EARLIER, name]
+    file.write_text(yaml.safe_dump({"change": "bad", "database": {"main": wanted}}))
+    try:
+        for verb in ("plan", "apply"):
+            code = run(["--json", "-f", str(shop.file), verb, str(file)], as_json=True)
+            answer = json.loads(capsys.readouterr().out)
+            found = [refusal["code"] for refusal in answer.get("refusals", [answer])]
+            assert (code, expected[1] in found) == (expected[0], True), answer
+            assert code == 2 or all(refusal["hint"] for refusal in answer.get("refusals", [answer])), answer
+    finally:
+        migration.unlink()
+    assert (shop.ask("/v1/status"), shop.ask("/v1/runs")) == before
+
+
 @pytest.mark.parametrize(
     "content", ["{", '{"plan": {"source": "change: x"', '{"plan": {}}', '{"plan": {"source": 1, "hash": 2}}']
 )
