@@ -15,6 +15,7 @@ from hitless.database.steps import Contract, SchemaSteps, schema_steps
 from hitless.flags.stages import EVERYONE
 from hitless.kit.units import format_duration
 from hitless.plan.change import Change, DatabaseChange
+from hitless.plan.document import MIGRATION_NAME
 from hitless.plan.plan import Refusal
 from hitless.plan.system import System, near
 
@@ -229,8 +230,7 @@ def _when(after_s: float | None, *, destroys: bool) -> str:
 
 
 def _number(name: str) -> int | None:
-    found = re.match(r"(\d{1,14})_", name)
-    return int(found[1]) if found else None
+    return int(name.split("_", maxsplit=1)[0]) if re.fullmatch(MIGRATION_NAME, name) else None
 
 
 def failure_of(code: str, text: str, hint: str) -> Rehearsed:

@@ -28,9 +28,9 @@ from hitless.database.operations import (
     ShadowTable,
 )
 from hitless.kit.errors import InvalidInput
-from hitless.plan.document import Model, after, before, read
+from hitless.plan.document import MIGRATION_NAME, Model, after, before, read
 
-FILE = re.compile(r"(?P<number>\d{1,8})_(?P<name>[A-Za-z0-9_-]{1,200})")
+FILE = re.compile(MIGRATION_NAME)
 
 
 def _moved(value: object) -> object:
@@ -109,7 +109,8 @@ def in_order(migrations: tuple[Migration, ...]) -> tuple[Migration, ...]:
     """Return the migrations by number. Raises InvalidInput for a strange name or a number that two have."""
     for migration in migrations:
         if FILE.fullmatch(migration.name) is None:
-            raise InvalidInput("migration-name", f"{migration.name} is no migration name", "call it NNNN_name.yaml")
+            hint = "call it NNNN_name.yaml: up to 14 digits, and up to 48 letters, digits, _ and -"
+            raise InvalidInput("migration-name", f"{migration.name} is no migration name", hint)
     ordered = tuple(sorted(migrations, key=lambda each: each.number))
     for first, second in pairwise(ordered):
         if first.number == second.number:

@@ -11,7 +11,7 @@ from hitless.kit.errors import InvalidInput
 from hitless.plan.document import written
 
 NAME_LIMIT = 48  # characters behind the number, as a change may name them
-_NUMBERED = re.compile(r"(\d{1,8})_(.+)")
+_NUMBERED = re.compile(r"([0-9]{1,14})_(.+)")
 _STAMPED = re.compile(r"\d+_(.+)")
 SUFFIXES = (".yaml", ".yml", ".json")
 

@@ -145,7 +145,8 @@ Reference = Annotated[
 MetricsUrl = Annotated[
     str, _matching(r"env:[A-Za-z_][A-Za-z0-9_]*|https?://[^\s@]{1,500}", "URL (http://..., or env:NAME)")
 ]
-MigrationName = Annotated[str, _matching(r"[0-9]{1,14}_[A-Za-z0-9_-]{1,48}", "name of a migration (NNNN_name)")]
+MIGRATION_NAME = r"[0-9]{1,14}_[A-Za-z0-9_-]{1,48}"  # the number may be a time: 20261125093000_name
+MigrationName = Annotated[str, _matching(MIGRATION_NAME, "name of a migration (NNNN_name)")]
 FindingId = Annotated[str, _matching(r"[a-z][a-z0-9-]{1,60}(?::[a-z][a-z0-9-]{1,60})?", "name of a finding")]
 FlagKey = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "key of a flag")]
 EnvName = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "name of an environment variable")]

@@ -40,9 +40,16 @@ def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
 
 def test_names_without_a_growing_number_are_numbered_on(tmp_path: Path) -> None:
     target = MigrationFolder(folder(tmp_path / "migrations", {"0007_mine.yaml": ADD.replace("c,", "d,")}))
-    files = {"20240101120000_first one.yaml": ADD, "20250101120000_second.yaml": ADD.replace("c,", "e,")}
+    files = {"first one.yaml": ADD, "second.yaml": ADD.replace("c,", "e,")}
     import_pgroll(folder(tmp_path / "pgroll", files), target)
     assert [each.name for each in target.read()] == ["0007_mine", "0008_first_one", "0009_second"]
+
+
+def test_numbers_that_are_times_stay(tmp_path: Path) -> None:
+    target = MigrationFolder(folder(tmp_path / "migrations", {"0007_mine.yaml": ADD.replace("c,", "d,")}))
+    files = {"20240101120000_first one.yaml": ADD, "20250101120000_second.yaml": ADD.replace("c,", "e,")}
+    import_pgroll(folder(tmp_path / "pgroll", files), target)
+    assert [each.name for each in target.read()] == ["0007_mine", "20240101120000_first_one", "20250101120000_second"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hitless.database.pieces import Pieces
 from hitless.database.steps import Contract, Expand, schema_steps
 from hitless.database.urls import version_url
 from hitless.kit.errors import InvalidInput, Refused
+from hitless.plan.change import read_change
 
 RENAME = "operations: [{rename_column: {table: people, from: role, to: job}}]"
 
@@ -83,3 +84,19 @@ def test_a_version_is_chosen_in_the_url_and_what_stood_there_stays() -> None:
 def test_any_name_fits_and_cannot_leave_its_quotes(name: str) -> None:
     assert len(fitted(name).encode()) <= NAME_LIMIT
     assert quoted(name)[1:-1].replace('""', "") == name.replace('"', "")
+
+
+@pytest.mark.parametrize("name", ["20261125093000_by_time", "1_x", "0002_" + "n" * 48])
+def test_what_a_folder_may_hold_a_change_may_name(name: str) -> None:
+    assert in_order((Migration(name=name, text=""),))[0].name == name
+    assert read_change(f"change: c\ndatabase: {{ main: [{name}] }}\n", file="c.yaml").database["main"].migrations == (
+        name,
+    )
+
+
+@pytest.mark.parametrize("name", ["202611250930001_by_time", "x_1", "0002_", "0002_" + "n" * 49, "0002_a b", "٢_x"])
+def test_what_a_folder_may_not_hold_a_change_may_not_name(name: str) -> None:
+    with pytest.raises(InvalidInput, match="migration"):
+        in_order((Migration(name=name, text=""),))
+    with pytest.raises(InvalidInput):
+        read_change(f"change: c\ndatabase: {{ main: ['{name}'] }}\n", file="c.yaml")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from hitless.app.imports.outcome import Left
 from hitless.kit.errors import InvalidInput
+from hitless.plan.document import MIGRATION_NAME
 
 FILES_LIMIT = 10_000
-MIGRATION = re.compile(r"(\d{1,8})_[A-Za-z0-9_-]+\.ya?ml")
+MIGRATION = re.compile(rf"{MIGRATION_NAME}\.ya?ml")
 HEAD = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _HEADER = """\
 # The baseline: the tables as {tool} has left them at {head}.
