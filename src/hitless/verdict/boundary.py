@@ -33,6 +33,14 @@ class Refund(NamedTuple):
     excess: tuple[float, ...]  # the part of the wealth above the cap, in each of these cases
 
 
+def highest(sizes: Sizes, odds: float) -> int:
+    """Return the largest number of bad events in the canary that is worth the arithmetic."""
+    canary, baseline, bad = sizes
+    share = odds * canary / (odds * canary + baseline)
+    mean = bad * share
+    return min(bad, canary, math.ceil(mean + SIGMAS * math.sqrt(mean * (1.0 - share)) + 1.0))
+
+
 def refund(
     wealth: Callable[[int], float], cap: float, sizes: Sizes, odds: float = 1.0, least: int = 0
 ) -> Refund | None:
@@ -42,18 +50,15 @@ def refund(
     null the canary's part is Fisher's noncentral hypergeometric with these `odds`, or stochastically smaller. Outcomes
     below `least` never fire and are not cut.
     """
-    canary, baseline, bad = sizes
-    share = odds * canary / (odds * canary + baseline)
-    mean = bad * share
-    highest = min(bad, canary, math.ceil(mean + SIGMAS * math.sqrt(mean * (1.0 - share)) + 1.0))
-    if highest < least or wealth(highest) < cap:
+    most = highest(sizes, odds)
+    if most < least or wealth(most) < cap:
         return None
-    crossing = _first_reaching(wealth, cap, max(least, bad - baseline, 0), highest)
-    chances = chances_of(sizes, odds, crossing, highest)
+    crossing = _first_reaching(wealth, cap, max(least, sizes.bad - sizes.baseline, 0), most)
+    chances = chances_of(sizes, odds, crossing, most)
     below = 1.0 - math.fsum(chances)
     if below < 1e-9:
         return None
-    levels = [wealth(count) for count in range(crossing, highest + 1)]
+    levels = [wealth(count) for count in range(crossing, most + 1)]
     over = math.fsum(chance * (level - cap) for chance, level in zip(chances, levels, strict=True))
     return Refund(over / below, crossing, tuple(chances), tuple((level - cap) / level for level in levels))
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hitless.verdict.boundary import Refund, Sizes, refund, weights_of
+from hitless.verdict.boundary import Refund, Sizes, highest, refund, weights_of
 
 AT_ONCE = 0.96  # of the stake is bet on "bad from the beginning", the rest on every later moment
 ONSET_S = 600.0  # later moments are equally likely on a logarithmic scale that begins here
@@ -80,19 +80,26 @@ def _kept(x: float) -> float:
     return x if x > LEAST else 0.0
 
 
-def once_only(events: int, part: float, scarcity: float) -> float:
-    """Return an upper bound of ln(E[r^c] / (1 + w(r-1))^m) <= 0 under the hypergeometric law, m events.
+def once_only(events: int, tilts: Sequence[float], scarcity: float) -> list[float]:
+    """Return, for each tilt w(r-1), an upper bound of ln(E[r^c] / (1 + w(r-1))^m) <= 0, m events, hypergeometric law.
 
     E[(1+x)^c] = sum_j C(m,j) x^j (n_c)_j/(n)_j, and (n_c)_j/(n)_j <= w^j exp(-d j(j-1)/2) with d = 1/n_c - 1/n; so the
     quotient is at most E[exp(-d J(J-1)/2)] for J binomial with m and wx/(1+wx), and exp(-y) <= 1 - y + y^2/2.
     """
-    twice = events * (events - 1) * part * part  # E[J(J-1)]
-    first = scarcity * twice / 2.0
-    if first > 0.5:
-        return 0.0
-    thrice = (events - 2) * part
-    square = twice * (thrice * (events - 3) * part + 4.0 * thrice + 2.0)  # E[(J(J-1))^2]
-    return math.log1p(min(scarcity * scarcity * square / 8.0 - first, 0.0))
+    pairs, half, eighth = events * (events - 1), scarcity / 2.0, scarcity * scarcity / 8.0
+    bounds = []
+    for tilt in tilts:
+        part = tilt / (1.0 + tilt)
+        twice = pairs * part * part  # E[J(J-1)]
+        first = half * twice
+        if first > 0.5:
+            bounds.append(0.0)
+            continue
+        thrice = (events - 2) * part
+        square = twice * (thrice * (events - 3) * part + 4.0 * thrice + 2.0)  # E[(J(J-1))^2]
+        saved = eighth * square - first
+        bounds.append(math.log1p(saved) if saved < 0.0 else 0.0)
+    return bounds
 
 
 class Mixture:
@@ -110,7 +117,7 @@ class Mixture:
         self._gain = tuple(math.log(ratio / null) for ratio in ratios)
         self._lean = tuple(ratio - 1.0 for ratio in ratios)
         self._cap, self._least = cap, least
-        self._top = max(ratios) / null  # no bad event multiplies the wealth by more
+        self._top = max(self._gain)  # no bad event adds more to the logarithm of the wealth
         self.stake = stake
         self.bad = 0  # of the canary, so far
 
@@ -135,11 +142,9 @@ class Mixture:
             return [events * (log1p(share * lean) - null) for lean in self._lean]
         if events < 2 or events * events < SCARCE * canary:
             return [events * log1p(share * lean) for lean in self._lean]
-        scarcity = 1.0 / canary - 1.0 / (canary + baseline)
-        return [
-            events * log1p(share * lean) + once_only(events, share * lean / (1.0 + share * lean), scarcity)
-            for lean in self._lean
-        ]
+        tilts = [share * lean for lean in self._lean]
+        bounds = once_only(events, tilts, 1.0 / canary - 1.0 / (canary + baseline))
+        return [events * log1p(tilt) + bound for tilt, bound in zip(tilts, bounds, strict=True)]
 
     def _exact_costs(self, sizes: Sizes) -> list[float]:
         terms = weights_of(sizes)
@@ -162,14 +167,23 @@ class Mixture:
             )
 
         back = None
-        within_reach = self._top ** min(sizes.bad, sizes.canary, 60) * stake.wealth >= self._cap
-        if within_reach and (self._null == 1.0 or sizes.bad <= EXACT_REFUND):
+        if self._may_reach(sizes, costs) and (self._null == 1.0 or sizes.bad <= EXACT_REFUND):
             back = refund(wealth, self._cap, sizes, self._null, self._least - self.bad)
         self.bad += bad
         after = [x * exp(min(bad * gain - cost, MOST)) for x, gain, cost in zip(parts, gains, costs, strict=True)]
         if back is not None and bad < back.crossing:
             after = self._paid_back(after, back, costs)
         stake.set([x if x > LEAST else 0.0 for x in after])
+
+    def _may_reach(self, sizes: Sizes, costs: Sequence[float]) -> bool:
+        """Tell whether any number of bad events that is worth the arithmetic might lift the wealth to the cap."""
+        if self.stake.wealth * math.exp(min(self._top * sizes.bad, MOST)) < self._cap:
+            return False
+        needed = math.log(self._cap / self.stake.wealth)
+        most = highest(sizes, self._null)
+        return (
+            needed <= 0.0 or max([most * gain - cost for gain, cost in zip(self._gain, costs, strict=True)]) >= needed
+        )
 
     def _paid_back(self, after: list[float], back: Refund, costs: Sequence[float]) -> list[float]:
         """Return the parts with the refund, in proportion to what each would have had above the cap."""
