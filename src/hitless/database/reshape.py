@@ -33,7 +33,28 @@ def _reshaped(pieces: Pieces, name: str, more: dict[str, Column], extra: str) ->
     old = pieces.new.table(name)
     fit(name, old, pieces)
     physical = temporary(old.physical)
+    base = quoted(physical)
     columns = [each for each in old.columns.values() if each.expression is None]
+    shadow = _same_shape(name, old, physical, columns)
+    statements = [
+        f"CREATE TABLE {base} (LIKE {quoted(old.physical)} {_LIKE})",
+        *(_counting(base, each) for each in columns if each.sequence),
+        *_constraints(old, base),
+        f"ALTER TABLE {base} {extra}",
+        f"ALTER TABLE {base} ADD COLUMN {quoted(MARK)} bigint",
+    ]
+    table = replace(old, physical=physical, columns={**old.columns, **more}, indexes=(), constraints=())
+    pieces = replace(pieces, new=pieces.new.with_table(name, table))
+    pieces = pieces.plus(
+        expand=tuple(statements), rollback=(f"DROP TABLE IF EXISTS {base}",), shadows=(shadow,), created=(physical,)
+    )
+    pieces = _foreign_keys(_indexes(pieces, old, physical), old, base)
+    pieces = swapped(pieces, shadow, name, _counters(columns, physical))
+    return inbound(pieces, shadow, old, {each.physical: each.physical for each in columns})
+
+
+def _same_shape(name: str, old: Table, physical: str, columns: list[Column]) -> Shadow:
+    """Map each column to itself, both ways."""
     ups, downs = (
         tuple(
             Fill(
@@ -50,35 +71,26 @@ def _reshaped(pieces: Pieces, name: str, more: dict[str, Column], extra: str) ->
         for upward in (True, False)
     )
     link = tuple((each, each) for each in old.key)
-    shadow = Shadow(
+    return Shadow(
         old=old.physical, new=physical, key=old.key, new_key=old.key, link=link, ups=ups, downs=downs, shape="one"
     )
-    base = quoted(physical)
-    statements = [
-        f"CREATE TABLE {base} (LIKE {quoted(old.physical)} {_LIKE})",
-        *(_counting(base, each) for each in columns if each.sequence),
-        *_constraints(old, base),
-        f"ALTER TABLE {base} {extra}",
-        f"ALTER TABLE {base} ADD COLUMN {quoted(MARK)} bigint",
-    ]
-    table = replace(old, physical=physical, columns={**old.columns, **more}, indexes=(), constraints=())
-    pieces = replace(pieces, new=pieces.new.with_table(name, table))
-    pieces = pieces.plus(
-        expand=tuple(statements), rollback=(f"DROP TABLE IF EXISTS {base}",), shadows=(shadow,), created=(physical,)
-    )
-    pieces = _indexes(pieces, old, physical)
+
+
+def _foreign_keys(pieces: Pieces, old: Table, base: str) -> Pieces:
     for each in old.constraints:
         if each.kind == "f" and each.name not in pieces.left_out:
             copy = fitted(f"_hitless_{each.name}")
             definition = f"CONSTRAINT {quoted(copy)} {each.definition.removesuffix(' NOT VALID')}"
             pieces = pieces.plus(**foreign_key(base, copy, definition))
-    counters = tuple(
+    return pieces
+
+
+def _counters(columns: list[Column], physical: str) -> tuple[str, ...]:
+    return tuple(
         takeover(m.ColumnModel(name=each.physical, type=each.type, generated=_identity(each)), each.sequence, physical)
         for each in columns
         if each.sequence
     )
-    pieces = swapped(pieces, shadow, name, counters)
-    return inbound(pieces, shadow, old, {each.physical: each.physical for each in columns})
 
 
 def _identity(column: Column) -> m.Generated | None:
