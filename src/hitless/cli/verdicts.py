@@ -12,7 +12,9 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
     if (ratio := noted.get("ratio")) is not None:
         parts.append(_ratio(ratio))
     if "e_value" in noted:
-        parts.append(f"evidence against it {_number(noted['e_value'])} of {noted['threshold']:g} ({_parts(noted)})")
+        parts.append(
+            f"evidence against it {_number(noted['e_value'])} of {_number(noted['threshold'])} ({_parts(noted)})"
+        )
     if needed := noted.get("users_needed"):
         parts.append(f"about {needed} more requests would decide")
     parts += noted.get("doubts", ())
@@ -23,13 +25,18 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
+_USERS = "users' requests bad"
+_COUNTED = {"business": "users did not convert", "crashes": "seconds of instances ended by a crash"}
 _WAITING = ("no evidence", "undecided", "fine", "no baseline")
 
 
 def _users(noted: Mapping[str, Any]) -> str:
-    compared = noted.get("compared") or {name: noted.get(name) for name in ("canary", "baseline")}
+    """What the guard with the most evidence has counted, or where it has counted nothing, what users felt."""
+    compared, what = noted.get("compared"), _COUNTED.get(noted.get("watches", ""), _USERS)
+    if not compared or not compared["canary"]["users"]:
+        compared, what = noted, _USERS
     new, old = compared["canary"], compared["baseline"]
-    said = f"{new['bad_users']} of {new['users']} users' requests bad"
+    said = f"{new['bad_users']} of {new['users']} {what}"
     return said if old is None else f"{said} against {old['bad_users']} of {old['users']}"
 
 

@@ -12,8 +12,8 @@ from hitless.verdict.guard import Guard
 
 FINE_BELOW = 2.0  # times the errors of the baseline; more where more is tolerated
 # Parts of alpha, in proportion. The guards of one line share its part.
-ERRORS, LATENCY, CRASHES = 0.6, 0.25, 0.05
-GROUPS = 0.05  # what is left to go by once errors turn out to be clustered
+ERRORS, LATENCY, CRASHES = 0.6, 0.25, 0.02
+GROUPS = 0.02  # what is left to go by once errors turn out to be clustered
 SHARES = 0.05  # of alpha itself: to be held because shares of users look off, though they are not
 ELSEWHERE, METRICS, BUSINESS = 0.15, 0.3, 0.1
 AT = "errors at "  # name of a guard on another service

@@ -63,7 +63,7 @@ class Verdict:
         self._watched = tuple(zip(self.guards, self._watches, strict=True))
         self._absolute = [(guard, watch) for guard, watch in self._watched if not guard.weight]
         self._asked = [watch for watch in self._watches if watch.fine is not None]  # for a promotion
-        self._nulls = [getattr(guard, "worse", 1.0) for guard in guards]
+        self._nulls = [getattr(guard, "worse", math.inf) for guard in guards]  # infinite: nobody can say what it needs
         self._broken = Broken() if breaker else None
         self._first_t: int | None = None
         self._last_t: int | None = None

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from hitless.signals.counting import Observed
 from hitless.signals.lines import LINE_LIMIT
+from hitless.signals.outcomes import Conversion
 from hitless.signals.ports import Second
 from hitless.signals.recorder import recording
 from hitless.signals.ticks import RecorderTicks
@@ -238,3 +239,23 @@ async def _patiently(path: Path) -> AsyncIterator[Second]:
                 yield second
         except OSError:
             await asyncio.sleep(0.05)
+
+
+async def test_a_recorder_that_was_started_anew_is_told_again_what_is_tested(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.sock"
+    ticks = RecorderTicks(path)
+    for life in range(2):
+        async with recording(0, path, parse) as port:
+            if life == 0:
+                await ticks.begin("web", "r1", Conversion(at="orders", method="POST", within_s=0.5))
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            async with asyncio.timeout(20):
+                async for second in ticks.follow(time.time()):
+                    if second.outcomes:
+                        break
+                    for slot, user in (("a", "old"), ("b", "ann"), ("a", "ben")):
+                        writer.write(request(service="web", slot=slot, user=f"{user}{second.at}"))
+                    writer.write(request(user=f"ben{second.at}", did="POST"))
+            assert second.outcomes["web", "b"].bad_users == second.outcomes["web", "b"].users
+            assert second.outcomes["web", "a"].bad_users < second.outcomes["web", "a"].users
+            writer.close()

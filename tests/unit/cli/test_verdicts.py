@@ -46,3 +46,25 @@ def test_a_watch_without_a_baseline_tells_the_new_version_alone() -> None:
     alone = {name: NOTED[name] for name in ("service", "canary", "reason")}
     alone |= {"verdict": "no baseline", "baseline": None, "seconds": {"seen": 9, "lost": 1}}
     assert verdict_text(alone) == "orders: no baseline; 1 of 50 users' requests bad; 1 s with lost records left out"
+
+
+def test_every_guard_that_has_found_something_is_named_with_its_part_and_every_doubt_is_told() -> None:
+    found = NOTED | {
+        "e_value": 120.4,
+        "threshold": 1 / 0.0095,
+        "watches": "business",
+        "evidence": {"errors": 0.9, "business": 119.3, "latency": 0.2},
+        "doubts": ["the canary got 5 of 10 users, but its share is 0.1"],
+        "compared": {"canary": {"users": 24, "bad_users": 24}, "baseline": {"users": 60, "bad_users": 31}},
+    }
+    said = verdict_text(found)
+    assert "24 of 24 users did not convert against 31 of 60" in said
+    assert "evidence against it 120 of 105 (business 119, errors 0.9)" in said
+    assert "its share is 0.1" in said
+
+
+def test_a_guard_that_has_counted_nothing_yet_leaves_the_word_to_what_users_felt() -> None:
+    nothing = {"canary": {"users": 0, "bad_users": 0}, "baseline": {"users": 0, "bad_users": 0}}
+    felt = {"canary": {"users": 9, "bad_users": 1}, "baseline": {"users": 80, "bad_users": 2}}
+    said = verdict_text(NOTED | felt | {"watches": "business", "compared": nothing})
+    assert "1 of 9 users' requests bad against 2 of 80" in said

@@ -276,3 +276,13 @@ def test_a_second_comes_over_the_wire_as_it_was() -> None:
     met, _, _ = everything(6, random.Random(1))
     assert read_second(write_second(met)) == met
     assert json.loads(write_second(met))["outcomes"]
+
+
+def test_what_a_guard_would_still_need_is_told_of_requests_alone() -> None:
+    watching = Watching(STEP, float(BEGIN))
+    for n in range(1, 12):
+        watching.count(second(BEGIN + n, **outcomes((10, 10), (90, 81))))
+    numbers = watching.numbers()
+    assert (numbers["watches"], numbers["verdict"]) == ("business", "undecided")
+    assert numbers["ratio"]["value"] > 1.0
+    assert numbers["users_needed"] is None
