@@ -8,6 +8,7 @@ from hitless.database.catalogue import Column, Table
 from hitless.database.indexing import column_rules, constrain, not_null
 from hitless.database.names import literal, quoted, temporary
 from hitless.database.pieces import Fill, Pieces
+from hitless.database.twice import mapped_through_both, original
 from hitless.kit.errors import Refused
 
 
@@ -54,7 +55,11 @@ def drop_constraint(change: m.DropConstraint | m.DropMulticolumnConstraint, piec
     found = next((each for each in table.constraints if each.name == change.name), None)
     if found is None:
         raise Refused("no-such-constraint", f"{change.table} has no constraint {change.name!r}", "look at its name")
-    names = [name for name, each in table.columns.items() if each.physical in found.columns]
+    names = [
+        name
+        for name, each in table.columns.items()
+        if (original(pieces, table.physical, each.physical) or each.physical) in found.columns
+    ]
     pieces = pieces.plus(left_out=(change.name,))
     changed = False
     for name in names:
@@ -78,6 +83,10 @@ def stand_in(
     """Give the new side a column of its own, which takes the place of the old one at contract."""
     table = pieces.new.table(name)
     before = table.columns[logical]
+    if original(pieces, table.physical, before.physical) is not None:
+        pieces = mapped_through_both(pieces, name, logical, wanted.type, both, unmappable)
+        pieces = pieces.minus(_shaped(Pieces(old=pieces.old, new=pieces.new), name, logical, before))
+        return _shaped(pieces, name, logical, replace(wanted, physical=before.physical, sequence=None))
     old = before.physical
     _fit(pieces, table, name, logical)
     base, physical = quoted(table.physical), temporary(old)
@@ -85,19 +94,26 @@ def stand_in(
     altered = table.with_column(logical, column)
     pieces = fill(pieces, name, table, column, both[0], upward=True, unmappable=unmappable)
     pieces = fill(pieces, name, altered, before, both[1], upward=False, unmappable=unmappable)
-    pieces = replace(pieces, new=pieces.new.with_table(name, altered)).with_replaced(table.physical, old, physical)
     owned = f"ALTER SEQUENCE {before.sequence} OWNED BY {base}.{quoted(physical)}"
-    pieces = pieces.plus(
-        expand=(f"ALTER TABLE {base} ADD COLUMN {quoted(physical)} {wanted.type}",),
+    pieces = pieces.with_replaced(table.physical, old, physical).plus(
         rollback=(f"ALTER TABLE {base} DROP COLUMN IF EXISTS {quoted(physical)}",),
         prepare=(*([owned] if before.sequence else []), f"ALTER TABLE {base} DROP COLUMN {quoted(old)}"),
         destroys=(f"the old values of {name}.{logical}",),
         going=((table.physical, old),),
     )
-    if wanted.default is not None:
-        pieces = pieces.with_default(name, logical, wanted.default)
-        pieces = pieces.plus(contract=(f"ALTER TABLE {base} ALTER {quoted(physical)} SET DEFAULT {wanted.default}",))
-    return pieces if wanted.nullable else not_null(pieces, table.physical, physical)
+    return _shaped(pieces, name, logical, column)
+
+
+def _shaped(pieces: Pieces, name: str, logical: str, column: Column) -> Pieces:
+    """Make a stand-in with its type, default and whether it may be NULL."""
+    table = pieces.new.table(name)
+    base, physical = quoted(table.physical), quoted(column.physical)
+    pieces = replace(pieces, new=pieces.new.with_table(name, table.with_column(logical, column)))
+    pieces = pieces.plus(expand=(f"ALTER TABLE {base} ADD COLUMN {physical} {column.type}",))
+    pieces = pieces.with_default(name, logical, column.default)
+    if column.default is not None:
+        pieces = pieces.plus(contract=(f"ALTER TABLE {base} ALTER {physical} SET DEFAULT {column.default}",))
+    return pieces if column.nullable else not_null(pieces, table.physical, column.physical)
 
 
 def _fit(pieces: Pieces, table: Table, name: str, logical: str) -> None:

@@ -13,6 +13,7 @@ from hitless.database.names import fitted, listed, literal, quoted, temporary
 from hitless.database.pieces import Pieces
 from hitless.database.reshape import with_generated
 from hitless.database.shadow import compile_shadow
+from hitless.database.twice import original
 from hitless.kit.errors import Refused
 
 _SERIALS = {"serial": "integer", "serial4": "integer", "bigserial": "bigint", "serial8": "bigint"}
@@ -133,6 +134,9 @@ def _column(change: m.DropColumn | m.RenameColumn, pieces: Pieces) -> Pieces:
             f"{change.table}.{change.column} must not be NULL and has no default: what does the old side get?",
             "give the operation a `down`, for example down: \"''\"",
         )
+    if original(pieces, table.physical, column.physical) is not None:
+        text = f"{change.table}.{change.column} is altered and dropped in one change"
+        raise Refused("changed-twice", text, "leave out what alters it: the column goes anyway")
     shrunk = table.without(change.column)
     pieces = replace(pieces, new=pieces.new.with_table(change.table, shrunk))
     if change.down is not None:

@@ -103,6 +103,12 @@ def substituted(expression: str, names: Mapping[str, str]) -> str:
     return _TOKEN.sub(other, expression)
 
 
+def put_in(expression: str, name: str, sql: str) -> str:
+    """Put other SQL in the place of a column; texts in quotes stay as they are."""
+    meant = (name, '"' + name.replace('"', '""') + '"')
+    return _TOKEN.sub(lambda found: sql if found[0] in meant or found[0].lower() == name else found[0], expression)
+
+
 def words_of(expression: str) -> frozenset[str]:
     """Return all names in an expression: what it may read."""
     return frozenset(token.strip('"').replace('""', '"') for token in _TOKEN.findall(expression) if token[0] != "'")

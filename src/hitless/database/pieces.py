@@ -75,9 +75,19 @@ class Pieces:
         """Add to phases, at their end."""
         return replace(self, **{name: (*getattr(self, name), *each) for name, each in more.items()})  # type: ignore[arg-type]
 
-    def with_default(self, table: str, column: str, expression: str) -> "Pieces":
-        """Give a column of the new side its own default."""
-        return replace(self, defaults={**self.defaults, table: {**self.defaults.get(table, {}), column: expression}})
+    def minus(self, other: "Pieces") -> "Pieces":
+        """Take back from each phase what stands in the same phase of `other`."""
+        phases = ("expand", "guards", "validate", "contract", "rollback", "required")
+        kept = {
+            name: tuple(each for each in getattr(self, name) if each not in getattr(other, name)) for name in phases
+        }
+        return replace(self, **kept)  # type: ignore[arg-type]
+
+    def with_default(self, table: str, column: str, expression: str | None) -> "Pieces":
+        """Give a column of the new side its own default, or none."""
+        others = {name: each for name, each in self.defaults.get(table, {}).items() if name != column}
+        own = {} if expression is None else {column: expression}
+        return replace(self, defaults={**self.defaults, table: {**others, **own}})
 
     def with_replaced(self, table: str, old: str, new: str) -> "Pieces":
         """Note that a column of a base table gets a stand-in."""

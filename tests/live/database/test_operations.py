@@ -268,6 +268,67 @@ CASES = (
         catalogue=("'name', 'text', None, 'YES'",),
     ),
     Case(
+        "alter_column twice, by another name",
+        "alter_column: {table: items, column: price, type: bigint, up: price + 1, down: price - 1}\n"
+        "  - rename_column: {table: items, from: price, to: cents}\n"
+        "  - alter_column: {table: items, column: cents, type: text, up: \"cents || '!'\", down: \"rtrim(cents, '!')::bigint\"}",
+        old=(
+            Write(
+                "INSERT INTO items (id, name, price) VALUES (50, 'a', 7)",
+                "SELECT cents FROM items WHERE id IN (3, 50) ORDER BY id",
+                [("4!",), ("8!",)],
+            ),
+        ),
+        new=(
+            Write(
+                "INSERT INTO items (id, name, cents) VALUES (51, 'a', '20!')",
+                "SELECT price FROM items WHERE id = 51",
+                [(19,)],
+            ),
+            Write("UPDATE items SET cents = '3!' WHERE id = 50", "SELECT price FROM items WHERE id = 50", [(2,)]),
+        ),
+        catalogue=("'cents', 'text'",),
+        gone=("'price'",),
+    ),
+    Case(
+        "alter_column twice, NULL forbidden and allowed again",
+        "alter_column: {table: items, column: price, nullable: false, default: '1', up: 'coalesce(price, 0)', down: price}\n"
+        "  - alter_column: {table: items, column: price, type: bigint, nullable: true, default: '5', up: price * 2, down: price / 2}",
+        old=(
+            Write(
+                "INSERT INTO items (id, name) VALUES (50, 'a')",
+                "SELECT price FROM items WHERE id IN (7, 50) ORDER BY id",
+                [(14,), (0,)],
+            ),
+        ),
+        new=(
+            Write(
+                "INSERT INTO items (id, name, price) VALUES (51, 'a', 8)",
+                "SELECT price FROM items WHERE id = 51",
+                [(4,)],
+            ),
+            Write("INSERT INTO items (id, name) VALUES (52, 'a')", "SELECT price FROM items WHERE id = 52", [(2,)]),
+        ),
+        catalogue=("'price', 'int8', None, 'YES', '5",),
+        gone=("not_null",),
+    ),
+    Case(
+        "alter_column and a constraint of it dropped",
+        "alter_column: {table: items, column: price, type: bigint, up: price, down: price}\n"
+        "  - drop_constraint: {table: items, name: small, up: price, down: 'least(price, 99)'}",
+        setup=ITEMS + "ALTER TABLE items ADD CONSTRAINT small CHECK (price < 100);",
+        old=(Write("INSERT INTO items VALUES (50, 'a', 7)", "SELECT price FROM items WHERE id = 50", [(7,)]),),
+        new=(
+            Write(
+                "INSERT INTO items (id, name, price) VALUES (51, 'a', 500)",
+                "SELECT price FROM items WHERE id = 51",
+                [(99,)],
+            ),
+        ),
+        after=(("SELECT price FROM items WHERE id = 51", [(500,)]),),
+        gone=("small",),
+    ),
+    Case(
         "alter_column default",
         "alter_column: {table: items, column: status, default: \"'fresh'\", up: status, down: status}",
         old=(

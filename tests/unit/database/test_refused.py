@@ -23,6 +23,7 @@ ITEMS = Table(
     indexes=(Index(name="items_name", definition="CREATE INDEX items_name ON items USING btree (name)"),),
 )
 ALTERED = {"alter_column": {"table": "items", "column": "name", "type": "int", "up": "1", "down": "'1'"}}
+AGAIN_BY_TABLE = {"alter_column": {**ALTERED["alter_column"], "up": "items.name + 1"}}
 KEY = [{"name": "id", "type": "bigint", "pk": True}]
 
 
@@ -43,7 +44,8 @@ def shadow(**more: object) -> dict[str, object]:
     ("code", "operations", "table"),
     [
         ("cannot-add", [{"add_column": {"table": "items", "column": {"name": "name", "type": "text"}}}], {}),
-        ("changed-twice", [ALTERED, ALTERED], {}),
+        ("changed-twice", [ALTERED, AGAIN_BY_TABLE], {}),
+        ("changed-twice", [ALTERED, {"drop_column": {"table": "items", "column": "name", "down": "'x'"}}], {}),
         ("changed-twice", [ALTERED, shadow()], {}),
         (
             "constraint-incomplete",
