@@ -17,6 +17,7 @@ FORBIDDEN = (
 KNOWN = (
     ("hitless.database.observation", "hitless.database.postgres"),  # the values it returns stand beside what looks
     ("hitless.database.observation", "hitless.database.shape"),  # as above
+    ("hitless.database.observation", "hitless.database.reading"),  # as above
     ("hitless.flags.flagset", "time"),  # the $flagd.timestamp of flagd is the clock, unless a caller gives one
     ("hitless.server.openapi", "starlette"),  # reads the routes, serves nothing
 )
