@@ -144,7 +144,7 @@ class Kills:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             runs = stage.hitless("runs")
-            run = words[1] if words[0] == "rollback" else runs[0]["run"] if len(runs) > before else ""
+            run = words[1] if words[0] != "apply" else runs[0]["run"] if len(runs) > before else ""
             state = next((each["state"] for each in runs if each["run"] == run), "")
             if state == end:
                 return str(run)
@@ -220,6 +220,8 @@ class Kills:
         over = [f"{position}:{phase}" for position in range(gate, len(steps)) for phase in PHASES]
         run = stage.hitless("runs")[1]["run"]
         self.crashed(["contract", run, "--yes"], over)
+        if stage.hitless("show", run)["open"] is not None:
+            self.harm.append(f"contract of {run} is still open")
         wrong = self.bench.ask("SELECT count(*) FROM items WHERE first_name IS NULL OR last_name IS NULL")
         if wrong:
             self.harm.append(f"{wrong} rows have no name after contract")
