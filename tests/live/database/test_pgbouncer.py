@@ -15,14 +15,27 @@ from typing import Any, Self
 import psycopg
 import pytest
 
+from hitless.app.databases import Databases
+from hitless.app.logins import WithLogins
 from hitless.database.connecting import past_pooler
-from hitless.database.driver import lost_by_going_back, sessions, switched
+from hitless.database.driver import DatabaseDriver, lost_by_going_back, sessions, switched
 from hitless.database.pooler import drop_role, make_role, pooled_url
+from hitless.database.steps import schema_steps
+from hitless.kit.clock import SystemClock
 from hitless.kit.errors import HitlessError, Refused
+from hitless.plan.ports import Moment
+from hitless.plan.system import read_system
+from hitless.runtime.shim.references import resolve
 
 pytestmark = pytest.mark.live
 Make = Callable[[str, str], Any]
 
+
+async def note(_: dict[str, object]) -> None:
+    """Progress."""
+
+
+MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
 BINARY = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 AS_SOMEBODY = ["unshare", "-U", "--map-user=1000", "--map-group=1000", "--"] if os.getuid() == 0 else []
 OWNER, ASKING = "hitless_test_pooled", "hitless_test_asking"
@@ -200,3 +213,33 @@ async def test_a_server_that_cannot_be_reached_past_the_pooler_is_said_with_the_
     with pytest.raises(HitlessError, match="pooler") as caught:
         await sessions(f"postgresql://{OWNER}:owns@127.0.0.1:{port}/{database}", "0001_before")
     assert (caught.value.code, "direct" in caught.value.hint) == ("behind-pooler", True)
+
+
+async def test_services_get_the_pooler_and_hitless_the_way_that_the_system_file_names(
+    changing: Make, port: int, tmp_path: Path
+) -> None:
+    behind = changing(SETUP + f"RESET SESSION AUTHORIZATION; REVOKE pg_read_all_settings FROM {OWNER};", LOUD)
+    database = behind.url.split("/")[3].partition("?")[0]
+    (tmp_path / "url").write_text(f"postgresql://{OWNER}:owns@127.0.0.1:{port}/{database}")
+    (tmp_path / "direct").write_text(behind.url.replace("//hitless@", f"//{OWNER}@"))
+    for name, text in (("0001_people", "operations: []"), ("0002_loud", LOUD)):
+        (tmp_path / "migrations").mkdir(exist_ok=True)
+        (tmp_path / "migrations" / f"{name}.yaml").write_text(text)
+    (tmp_path / "state" / "run").mkdir(parents=True)
+    system = read_system(
+        "system: s\ndatabases: { main: { url: 'file:url', direct: 'file:direct', pooler: true, version: 0001_people, "
+        "migrations: migrations/ } }\nservices: { a: { run: [a], version: '1', database: main } }",
+        file="hitless.yaml",
+    )
+    here = Databases(system=system, folder=tmp_path, state=tmp_path / "state")
+    await here.bring_up(SystemClock())
+    driver = WithLogins(DatabaseDriver(here.url), here)
+    for step in schema_steps("main", (here.migrations("main")[1],)).before:
+        await driver.do(step, MOMENT)
+    shown = {"0001_people": "name", "0002_loud": "loud"}
+    for version, column in shown.items():
+        url = resolve(here.url_for_services("main", version), {})
+        assert f"127.0.0.1:{port}" in url
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as service:
+            found = service.execute(f"SELECT lower({column}) FROM people WHERE id = 7".encode()).fetchone()
+            assert found == ("name 7",)
