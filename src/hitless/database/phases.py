@@ -34,6 +34,23 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             "contracted", f"schema version {version} has been contracted", "write a migration that goes back"
         )
     compiled = change.compiled
+    await _refuse_loss(target, compiled, accept_loss)
+    dropped = await _without_indexes(target, compiled)
+
+    async def work() -> None:
+        if await ledger.change(target, version) is None:
+            return
+        await target.run("SET LOCAL client_min_messages = warning")
+        await _note_the_way_down(target, version)
+        await target.hold(compiled.tables)  # from here on others wait
+        await settled(target, version, compiled.shadows)
+        await target.run_at_once(*dropped, *compiled.rollback)
+        await _forget(target, version)
+
+    await target.politely(compiled.tables, work)
+
+
+async def _refuse_loss(target: Target, compiled: Compiled, accept_loss: int) -> None:
     lost = [each for each in await unmappable(target, compiled) if each.side == "new"]
     if len(lost) > accept_loss:
         shown = ", ".join(f"{each.table} {'/'.join(each.key)}" for each in lost[:5])
@@ -42,33 +59,30 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             f"the old side cannot hold {len(lost)} rows as the new version wrote them: {shown}",
             f"correct them, or give up what it cannot hold: --accept-loss {len(lost)}",
         )
-    dropped: list[str] = []  # of partitioned tables: there is no CONCURRENTLY for them
+
+
+async def _without_indexes(target: Target, compiled: Compiled) -> list[str]:
+    """Drop what was built, beside running writes; returns what can only go while the tables are held."""
+    held: list[str] = []
     for build in compiled.builds:
-        if build.partitioned:
+        if build.partitioned:  # there is no CONCURRENTLY for them
             leaves = await leaf_indexes(target, build.table, build.name)
-            dropped += [f"DROP INDEX IF EXISTS {quoted(name)}" for name in (build.name, *leaves)]
+            held += [f"DROP INDEX IF EXISTS {quoted(name)}" for name in (build.name, *leaves)]
         else:
             await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(build.name)}")
+    return held
 
-    async def work() -> None:
-        if await ledger.change(target, version) is None:
-            return
-        await target.run("SET LOCAL client_min_messages = warning")
-        for row in await target.rows(
-            "SELECT DISTINCT ON (name) name, text FROM hitless.migration "
-            "WHERE space = current_schema() AND version = %s ORDER BY name, at DESC",
-            version,
-        ):
-            await note_direction(target, version, Migration(name=row["name"], text=row["text"]), "down")
-        await target.rows(
-            "DELETE FROM hitless.schema_change WHERE space = current_schema() AND version = %s RETURNING 1", version
-        )
-        await target.hold(compiled.tables)  # from here on others wait
-        await settled(target, version, compiled.shadows)
-        await target.run_at_once(*dropped, *compiled.rollback)
-        await _forget(target, version)
 
-    await target.politely(compiled.tables, work)
+async def _note_the_way_down(target: Target, version: str) -> None:
+    for row in await target.rows(
+        "SELECT DISTINCT ON (name) name, text FROM hitless.migration "
+        "WHERE space = current_schema() AND version = %s ORDER BY name, at DESC",
+        version,
+    ):
+        await note_direction(target, version, Migration(name=row["name"], text=row["text"]), "down")
+    await target.rows(
+        "DELETE FROM hitless.schema_change WHERE space = current_schema() AND version = %s RETURNING 1", version
+    )
 
 
 async def _forget(target: Target, version: str) -> None:
