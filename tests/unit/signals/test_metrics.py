@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hitless.app.simulation.clock import EPOCH, VirtualClock, run_virtually
 from hitless.kit.units import Share
 from hitless.signals.measuring import measuring
-from hitless.signals.metrics import Metric, Sample, Samples, Shown, Window, increase, window
+from hitless.signals.metrics import Full, Load, Measured, Metric, Sample, Samples, Shown, Window, full, increase, window
 from hitless.signals.otlp import OtlpMemory, read_name
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.prometheus import read_vector
@@ -186,7 +186,7 @@ class Shop:
         }
 
 
-def measured(shop: Shop, seconds: int, since: float = EPOCH + 5.0) -> tuple[Watching, list[Window]]:
+def measured(shop: Shop, seconds: int, since: float = EPOCH + 5.0) -> tuple[Watching, list[Window | Full]]:
     watching, windows = Watching(STEP, since), []
 
     async def main() -> None:
@@ -235,3 +235,51 @@ def test_a_new_controller_asks_for_what_comes_after_the_last_window_that_counted
     again = Watching(STEP, EPOCH + 5.0)
     again.restore(watching.dump())
     assert again.measured_until == {"checkout": windows[-1].until}
+
+
+LOAD = Load(
+    name="saturation", source="prometheus", by="version", lag_s=5.0, every_s=10.0, load="usage", limit=0.9, for_s=40
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "canary", "baseline"),
+    [
+        ({"a1": 0.5, "a2": 0.7, "b1": 0.2}, 0.2, 0.7),  # the fullest of a version counts
+        ({"b1": 0.2}, 0.2, None),
+        ({"a1": math.nan, "b1": math.inf, "b2": -1.0}, None, None),
+        ({"c1": 0.4}, None, None),
+    ],
+)
+def test_how_full_a_version_is_says_its_fullest_series(
+    values: dict[str, float], canary: float | None, baseline: float | None
+) -> None:
+    found = full(LOAD, 10.0, samples(**values), ("b", "a"))
+    assert (found.canary, found.baseline) == (canary, baseline)
+
+
+class Machines(Shop):
+    """The new version fills up from the hundredth second on, to the brim."""
+
+    async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
+        await super().sample(metric, expression, at)  # type: ignore[arg-type]
+        used = 0.3 if at - EPOCH < 100 else 0.95
+        return {"old": Sample("1.0", 0.3), "new1": Sample("1.2", 0.1), "new2": Sample("1.2", used)}
+
+
+@pytest.mark.parametrize(("away", "gone"), [((0.0, 0.0), True), ((90.0, 400.0), False)])
+def test_a_version_that_fills_up_is_taken_back_by_what_others_measure_and_by_nothing_else(
+    away: tuple[float, float], gone: bool
+) -> None:
+    machines, step = Machines(fail_share=0.0, away=away), replace(STEP, metrics=(), loads=(LOAD,))
+    watching = Watching(step, EPOCH)
+
+    async def main() -> None:
+        async with measuring(step, {"prometheus": machines}, machines.clock, watching.measured_until) as taking:
+            for at in range(int(EPOCH), int(EPOCH) + 300):
+                await machines.clock.sleep(1.0)
+                watching.count(Second(at=at), taking.take())
+
+    run_virtually(main())
+    assert isinstance(watching.decide(EPOCH + 301), GoBack) == gone
+    assert watching.numbers()["guard"] == ("saturation" if gone else "")
