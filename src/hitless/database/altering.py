@@ -126,8 +126,9 @@ def _fit(pieces: Pieces, table: Table, name: str, logical: str) -> None:
             f"{name}.{logical} is filled in by PostgreSQL and cannot stand twice",
             "drop it and add it anew, or use shadow_table",
         )
-    written = {each.column for each in pieces.fills if each.table == table.physical and each.upward}
-    if column.physical.startswith("_hitless_") or column.physical in written:
+    before = next((each for each in pieces.old.tables.values() if each.physical == table.physical), None)
+    made = before is not None and column.physical not in {each.physical for each in before.columns.values()}
+    if column.physical.startswith("_hitless_") or made:
         raise Refused(
             "changed-twice",
             f"{name}.{logical} is changed twice in one change",

@@ -3,6 +3,7 @@
 from hitless.database import ledger, reading
 from hitless.database.compile import compile_operation
 from hitless.database.compiled import Finished, Surroundings, finish, merged
+from hitless.database.folding import folded
 from hitless.database.migration import Migration, MigrationFile, Operation
 from hitless.database.names import schema_of
 from hitless.database.operations import RawSql
@@ -21,7 +22,7 @@ async def expand(
     """
     await target.set_up()
     files = [migration.read() for migration in migrations]
-    operations = [each for file in files for each in file.operations]
+    operations = folded(each for file in files for each in file.operations)
 
     async def work() -> None:
         if await ledger.change(target, version) is not None:

@@ -329,6 +329,26 @@ CASES = (
         gone=("small",),
     ),
     Case(
+        "add_column and alter_column of it",
+        "add_column: {table: items, column: {name: rating, type: text, default: '0'}}\n"
+        "  - alter_column: {table: items, column: rating, type: int, up: CAST(rating AS integer) + 1, down: rating::text, "
+        "check: {name: few, constraint: rating < 6}}\n"
+        "  - add_column: {table: items, up: upper(name), column: {name: loud, type: text, nullable: true}}\n"
+        "  - alter_column: {table: items, column: loud, nullable: false, up: \"coalesce(loud, '?') || '!'\", down: loud}",
+        old=(
+            Write(
+                "INSERT INTO items (id, name) VALUES (50, 'a')",
+                "SELECT rating, loud FROM items WHERE id IN (7, 50) ORDER BY id",
+                [(1, "NAME 7!"), (1, "A!")],
+            ),
+        ),
+        refused=(
+            "INSERT INTO items (id, name, loud) VALUES (60, 'a', NULL)",
+            "INSERT INTO items (id, name, loud, rating) VALUES (60, 'a', 'b', 6)",
+        ),
+        catalogue=("'rating', 'int4', None, 'NO', '0", "'loud', 'text', None, 'NO'", "few"),
+    ),
+    Case(
         "alter_column default",
         "alter_column: {table: items, column: status, default: \"'fresh'\", up: status, down: status}",
         old=(

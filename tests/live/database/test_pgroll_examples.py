@@ -34,11 +34,14 @@ def columns(url: str) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-async def test_each_example_starts_rolls_back_starts_again_and_completes(database_url: str) -> None:
+@pytest.mark.parametrize("together", [1, 2], ids=["each a change", "two files in a change"])
+async def test_each_example_starts_rolls_back_starts_again_and_completes(database_url: str, together: int) -> None:
     driver = DatabaseDriver(lambda _: database_url)
-    for name, text in EXAMPLES.items():
-        migration = Migration(name=name, text=text)
-        steps = schema_steps("main", (migration,))
+    migrations = [Migration(name=name, text=text) for name, text in EXAMPLES.items()]
+    for first in range(0, len(migrations), together):
+        some = tuple(migrations[first : first + together])
+        name, text = some[-1].name, "".join(each.text for each in some)
+        steps = schema_steps("main", some)
         expand = steps.before[0]
         before = columns(database_url)
         await driver.do(expand, MOMENT)

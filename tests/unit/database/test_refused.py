@@ -7,6 +7,7 @@ import yaml
 
 from hitless.database.catalogue import Catalogue, Column, Index, Table
 from hitless.database.compile import compile_operation
+from hitless.database.folding import folded
 from hitless.database.migration import Migration
 from hitless.database.pieces import Pieces
 from hitless.database.sync import GROUPS_LIMIT, syncs
@@ -24,6 +25,9 @@ ITEMS = Table(
 )
 ALTERED = {"alter_column": {"table": "items", "column": "name", "type": "int", "up": "1", "down": "'1'"}}
 AGAIN_BY_TABLE = {"alter_column": {**ALTERED["alter_column"], "up": "items.name + 1"}}
+CHECKED = {"alter_column": {"table": "items", "column": "name", "check": {"name": "few", "constraint": "name <> ''"}}}
+ADDED = {"add_column": {"table": "items", "column": {"name": "more", "type": "int", "nullable": True}}}
+RENAMED = {"rename_column": {"table": "items", "from": "more", "to": "other"}}
 KEY = [{"name": "id", "type": "bigint", "pk": True}]
 
 
@@ -31,7 +35,7 @@ def compiled(*operations: dict[str, object], table: Table = ITEMS) -> Pieces:
     catalogue = Catalogue(tables={"items": table})
     pieces = Pieces(old=catalogue, new=catalogue)
     migration = Migration(name="0002_change", text=yaml.safe_dump({"operations": list(operations)}))
-    for operation in migration.read().operations:
+    for operation in folded(migration.read().operations):
         pieces = compile_operation(operation, pieces)
     return pieces
 
@@ -45,6 +49,8 @@ def shadow(**more: object) -> dict[str, object]:
     [
         ("cannot-add", [{"add_column": {"table": "items", "column": {"name": "name", "type": "text"}}}], {}),
         ("changed-twice", [ALTERED, AGAIN_BY_TABLE], {}),
+        ("changed-twice", [CHECKED, {"drop_constraint": {"table": "items", "name": "few"}}], {}),
+        ("changed-twice", [ADDED, RENAMED, {"alter_column": {**ALTERED["alter_column"], "column": "other"}}], {}),
         ("changed-twice", [ALTERED, {"drop_column": {"table": "items", "column": "name", "down": "'x'"}}], {}),
         ("changed-twice", [ALTERED, shadow()], {}),
         (
