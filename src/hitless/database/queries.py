@@ -113,7 +113,7 @@ ORDER BY a.xact_start LIMIT 1
 """
 
 # Of other roles' sessions an ordinary role sees no name and no kind: they count as well. Who may use none of the tables
-# uses no version of them: a pooler that looks up passwords, a monitor.
+# uses no version of them: a pooler that looks up passwords, a monitor. Nor does a replica.
 SESSIONS = """
 WITH used AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE c.relkind IN ('r', 'p', 'v')
@@ -126,7 +126,8 @@ WITH used AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.reln
 SELECT a.pid, coalesce(a.application_name, '') AS name, coalesce(a.client_addr::text, 'local') AS peer, r.name AS role
 FROM pg_stat_activity a JOIN roles r ON r.oid = a.usesysid
 WHERE a.datname = current_database() AND coalesce(a.backend_type, 'client backend') = 'client backend'
-  AND a.pid <> pg_backend_pid() AND coalesce(a.application_name, '') NOT IN ('hitless', 'hitless flags') ORDER BY a.pid
+  AND a.pid <> pg_backend_pid() AND coalesce(a.application_name, '') NOT IN ('hitless', 'hitless flags')
+  AND a.pid NOT IN (SELECT pid FROM pg_stat_replication WHERE pid IS NOT NULL) ORDER BY a.pid
 """
 
 VIEWS = """

@@ -338,3 +338,24 @@ async def test_an_owner_who_is_no_superuser_can_do_all_of_it(changing: Make) -> 
     await owned.contract()
     assert owned.rows(owned.new_url, "SELECT count(*) FROM pets") == [(2,)]
     change.rows(change.url, "DROP OWNED BY hitless_test_owner CASCADE")
+
+
+async def test_sessions_of_other_roles_count_also_where_their_names_are_hidden(changing: Make) -> None:
+    setup = f"""
+    DO $$ BEGIN CREATE ROLE hitless_test_plain LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+    DO $$ BEGIN CREATE ROLE hitless_test_monitor LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+    DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO hitless_test_plain', current_database()); END $$;
+    GRANT ALL ON SCHEMA public TO hitless_test_plain;
+    SET SESSION AUTHORIZATION hitless_test_plain; {PEOPLE}
+    """
+    change = changing(setup, LOUD % "people")
+    owned = type(change)(change.url.replace("//hitless@", "//hitless_test_plain@"), LOUD % "people")
+    await owned.begin()
+    await owned.up_to_code()
+    with psycopg.connect(change.old_url.replace("//hitless@", "//hitless_test_monitor@")):  # may read nothing
+        with psycopg.connect(change.old_url) as other:  # a superuser: its name is hidden from an ordinary role
+            with pytest.raises(Refused, match=f"{other.info.backend_pid} ") as refusal:
+                await owned.contract()
+            assert refusal.value.code == "contract-too-early"
+        await owned.contract()
+    change.rows(change.url, "DROP OWNED BY hitless_test_plain CASCADE")
