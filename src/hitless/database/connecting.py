@@ -57,7 +57,11 @@ async def _arrived(url: str) -> tuple[psycopg.AsyncConnection[Row], Row]:
     """Connect, and return what answers, and whether a pooler stands in between."""
     try:
         connection = await _connected(url)
-        found = await (await connection.execute(WHERE.encode())).fetchone()
+        try:
+            found = await (await connection.execute(WHERE.encode())).fetchone()
+        except BaseException:  # also where the step is given up just now
+            await connection.close()
+            raise
     except psycopg.OperationalError as error:
         raise HitlessError("database-down", f"the database does not answer: {error}".strip(), "start it") from None
     told = found or {}

@@ -139,8 +139,13 @@ async def _refuse_early(target: Target, version: str, *, first: bool) -> None:
         raise Refused(
             "contract-too-early",
             f"{len(foreign)} sessions do not use schema version {version}: {shown}",
-            "wait until the old version is gone, or end these sessions",
+            "wait until the old version is gone, or end these sessions"
+            + ("; to see names of other roles' sessions: GRANT pg_read_all_stats" if _hidden(foreign) else ""),
         )
+
+
+def _hidden(sessions: list[Session]) -> bool:
+    return any(not each.name for each in sessions)
 
 
 async def others(target: Target, version: str) -> list[Session]:
