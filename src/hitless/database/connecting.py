@@ -70,7 +70,8 @@ async def _arrived(url: str) -> tuple[psycopg.AsyncConnection[Row], Row]:
 
 def _past(url: str, found: Row) -> str:
     parts = {**conninfo_to_dict(url), "user": found["user"], "host": found["host"] or "", "port": found["port"]}
-    parts.pop("dbname", None)
+    for name in ("dbname", "hostaddr"):  # the one stands in the path, the other is the pooler's
+        parts.pop(name, None)
     return f"postgresql:///{quote(found['dbname'], safe='')}?{urlencode(parts, quote_via=quote)}"
 
 
