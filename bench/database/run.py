@@ -11,8 +11,13 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psycopg
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run by its path: the benchmarks' own folder
+
+from bench.database.beside import QUIET_S, beside
 
 from hitless.database.driver import DatabaseDriver
 from hitless.database.migration import Migration
@@ -56,7 +61,7 @@ def prepare(url: str, rows: int, *, limits: bool) -> dict[str, float]:
 
         for schema in ("hitless_0001_bench", "hitless"):
             connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-        connection.execute("DROP TABLE IF EXISTS items, items_copy CASCADE")
+        connection.execute("DROP TABLE IF EXISTS items, items_copy, _hitless_items CASCADE")
         connection.execute(TABLE.format("items"))
         connection.execute(
             "INSERT INTO items SELECT g, g %% 100000, 'First' || g || ' Last' || g, 'user' || g || '@example.com', 'new', "
@@ -126,9 +131,26 @@ async def one(url: str, rows: int, name: str, text: str) -> None:
         print(f"{what + ' ' + name + ', longest wait of a reader':52} {seconds * 1000:6.1f} ms")
 
 
+async def used(url: str, rows: int) -> None:
+    """A backfill in place of a table that is used."""
+    prepare(url, rows, limits=False)
+    driver, steps = DatabaseDriver(lambda _: url), schema_steps("main", (Migration(name="0001_bench", text=IN_PLACE),))
+
+    async def note(_: dict[str, object]) -> None:
+        """Progress."""
+
+    moment = Moment(run="bench", position=0, started_at=0.0, note=note)
+    await driver.do(steps.before[0], moment)
+    began = time.monotonic()
+    await beside(url, rows, lambda: driver.do(steps.before[1], moment))
+    took = time.monotonic() - began - QUIET_S
+    print(f"{'backfill beside 180/s':24} {took:8.3f} s {rows / took:12,.0f} rows/s")
+
+
 async def main(url: str, rows: int) -> None:
     await one(url, rows, "in place", IN_PLACE)
     await one(url, rows, "shadow", SHADOW)
+    await used(url, rows)
 
 
 if __name__ == "__main__":

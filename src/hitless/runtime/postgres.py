@@ -25,6 +25,7 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "wal_level": "logical",
+    "max_wal_size": "4GB",  # a checkpoint in the midst of a backfill would stall everybody's commits
     "log_line_prefix": "%m [%p] %d ",
     "log_min_duration_statement": "5s",
 }
