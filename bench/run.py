@@ -20,6 +20,7 @@ from hitless.runtime.supervisor import Shims
 HERE = Path(__file__).parent
 SCRIPTS = {
     "changes": "changes/run.py",
+    "soak": "changes/soak.py",
     "gateway": "gateway/run.py",
     "guards": "guards/bench_live.py",
     "ingest": "ingest/bench_ingest.py",

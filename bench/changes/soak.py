@@ -27,6 +27,7 @@ from bench.changes.shop import Bench, held, randomly, running, until
 from bench.changes.varied import wanted
 from bench.changes.whole import harm_after, harm_of_processes, serving, world
 
+from hitless.app.account_text import markdown
 from hitless.app.demo import rows
 from hitless.app.demo.stage import ActFailed
 from hitless.kit.errors import HitlessError
@@ -91,7 +92,15 @@ def one_run(bench: Bench, soaked: Soaked, number: int, seed: int) -> None:
         soaked.harm = soaked.harm or ("" if now == before else f"rolled back, and not as it was: {before} -> {now}")
         soaked.harm = soaked.harm or harm_of_processes(bench)
     if soaked.harm:
-        soaked.harm = f"run {number} of seed {seed}, {bench.stage.runs[-1].run}: {soaked.harm}"
+        soaked.harm = f"run {number} of seed {seed}: {soaked.harm}\n{told(bench)}"
+
+
+def told(bench: Bench) -> str:
+    """What the journal says about the last run."""
+    try:
+        return markdown(bench.stage.hitless("show", bench.stage.runs[-1].run, "--report", "json"))
+    except HitlessError as failure:
+        return failure.text
 
 
 def shaken(bench: Bench, soaked: Soaked, title: str, blows: list[Fault], work: Callable[[], str]) -> str:

@@ -51,8 +51,9 @@ class _Source:
             "hash_v3": hash_v3,
             "hash_shorthand": hash_shorthand_v3,
             "timestamp": lambda: int(now()),
-            "whole": self._whole(flag, now),
         }
+        self._whole = _whole(flag, now)
+        self._sees_whole = False
         for name in ("look_up", "missing", "missing_some", "keep", "each", "fold", "holds_for_all", "holds_for_some"):
             self._scope[name] = getattr(operators, name)
 
@@ -61,15 +62,8 @@ class _Source:
         name = self._hoist(self._node(rule, 0, root=True))
         exec(compile("\n".join(self._lines), f"<flag {self._flag!r}>", "exec"), self._scope)  # noqa: S102  literals only
         chosen: Choose = self._scope[name]
-        return chosen
-
-    @staticmethod
-    def _whole(flag: str, now: Callable[[], float]) -> Choose:
-        def whole(context: Any) -> dict[str, Any]:
-            own = {"flagKey": flag, "timestamp": int(now())}
-            return {**context, "$flagd": own, "targetingKey": context.get("targetingKey")}
-
-        return whole
+        whole = self._whole
+        return (lambda context: chosen(whole(context))) if self._sees_whole else chosen
 
     def _name(self, prefix: str) -> str:
         self._names += 1
@@ -174,11 +168,11 @@ class _Source:
             case [str(key)] if root and operator == "var" and key and "." not in key and key != "$flagd":
                 return f"d.get({key!r})"
             case [str(key), *_] if operator == "var" and key and key.split(".")[0] != "$flagd":
-                data = "d"  # our own names cannot be meant: no need to add them to the context
+                pass  # our own names cannot be meant: no need to add them to the context
             case _:
-                data = "whole(d)" if root else "d"
+                self._sees_whole |= root
         rest = "".join(f", {self._node(argument, depth, root=root)}" for argument in arguments)
-        return f"{'look_up' if operator == 'var' else operator}({data}{rest})"
+        return f"{'look_up' if operator == 'var' else operator}(d{rest})"
 
     def _call(self, operator: str, arguments: list[Any], depth: int, *, root: bool) -> str:
         if arguments and all(map(_is_constant, arguments)):
@@ -266,6 +260,16 @@ class _Source:
         name = self._name("k")
         self._scope[name] = value
         return name
+
+
+def _whole(flag: str, now: Callable[[], float]) -> Callable[[Any], dict[str, Any]]:
+    """Return what adds our own names to a context: once for an evaluation, so that the whole equals itself."""
+
+    def whole(context: Any) -> dict[str, Any]:
+        own = {"flagKey": flag, "timestamp": int(now())}
+        return {**context, "$flagd": own, "targetingKey": context.get("targetingKey")}
+
+    return whole
 
 
 def _is_constant(node: Any) -> bool:

@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hitless.flags import FlagSet
@@ -99,6 +99,9 @@ def _expected(document: str, context: dict[str, Any]) -> tuple[Any, str | None, 
 
 @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rule=RULES, context=CONTEXTS)
+@example(rule={"==": [{"var": ""}, {"var": ""}]}, context={})  # the data is one object, and equals itself
+@example(rule={"!=": [{"var": "$flagd"}, {"var": "$flagd"}]}, context={"n": 1})
+@example(rule={"==": [{"var": "user"}, {"var": ""}]}, context={"user": {"name": None}})
 def test_every_rule_and_context_gives_what_flagd_core_gives(rule: Any, context: dict[str, Any]) -> None:
     logging.getLogger("openfeature.contrib").disabled = True
     targeting = rule if isinstance(rule, dict) else {"if": [True, rule]}
