@@ -1,7 +1,4 @@
-"""flagd's gRPC services: evaluation v1 and v2, and sync v1, on one port. The one file that imports gRPC.
-
-The messages are described here instead of generated: fewer lines than the generated files, and none of protoc's.
-"""
+"""flagd's gRPC services: evaluation v1 and v2, and sync v1, on one port. The one file that imports gRPC."""
 
 import hmac
 import inspect
@@ -11,10 +8,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
-from google.protobuf.json_format import MessageToDict
 
-from hitless.flags.evaluation import Evaluation
+from hitless.flags.flagd_messages import MESSAGES, VALUES, fill, plain_of, set_value
 from hitless.flags.flagset import FlagSet
 from hitless.flags.served import Served, TooManyStreams
 from hitless.kit.errors import InvalidInput
@@ -22,24 +17,6 @@ from hitless.kit.errors import InvalidInput
 LARGEST_REQUEST = 1_048_576  # bytes
 REQUESTS_AT_ONCE = 20_000  # streams included
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_KINDS = {
-    "bool": _FIELD.TYPE_BOOL,
-    "string": _FIELD.TYPE_STRING,
-    "double": _FIELD.TYPE_DOUBLE,
-    "int64": _FIELD.TYPE_INT64,
-}
-_STRUCT = ".google.protobuf.Struct"
-_VALUES = {"Boolean": "bool", "String": "string", "Float": "double", "Int": "int64", "Object": _STRUCT}
-_ANY_FLAG = [
-    "string reason 1",
-    "string variant 2",
-    "bool bool_value 3",
-    "string string_value 4",
-    "double double_value 5",
-    f"{_STRUCT} object_value 6",
-    f"{_STRUCT} metadata 7",
-]
 _STATUS = {
     "FLAG_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "PARSE_ERROR": grpc.StatusCode.DATA_LOSS,
@@ -49,97 +26,6 @@ _STATUS = {
 }
 
 Context = Any  # grpc.aio.ServicerContext; its stubs do not know that one handler serves several messages
-
-
-def _messages() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    structure = descriptor_pb2.FileDescriptorProto()
-    struct_pb2.DESCRIPTOR.CopyToProto(structure)
-    pool.Add(structure)
-    for package, messages in (
-        (
-            "flagd.evaluation.v1",
-            _evaluation_messages("") | {"AnyFlag": _ANY_FLAG, "ResolveAllRequest": [f"{_STRUCT} context 1"]},
-        ),
-        ("flagd.evaluation.v2", _evaluation_messages("optional ")),
-        (
-            "flagd.sync.v1",
-            {
-                "SyncFlagsRequest": ["string provider_id 1", "string selector 2"],
-                "SyncFlagsResponse": ["string flag_configuration 1", f"optional {_STRUCT} sync_context 2"],
-                "FetchAllFlagsRequest": ["string provider_id 1", "string selector 2"],
-                "FetchAllFlagsResponse": ["string flag_configuration 1"],
-                "GetMetadataRequest": [],
-                "GetMetadataResponse": [f"{_STRUCT} metadata 2"],
-            },
-        ),
-    ):
-        pool.Add(_file(package, messages))
-    names = ("flagd.evaluation.v1", "flagd.evaluation.v2", "flagd.sync.v1")
-    files = [pool.FindFileByName(f"{name}.proto") for name in names]
-    return {
-        descriptor.full_name: message_factory.GetMessageClass(descriptor)
-        for file in files
-        for descriptor in file.message_types_by_name.values()
-    }
-
-
-def _evaluation_messages(presence: str) -> dict[str, list[str]]:
-    messages: dict[str, list[str]] = {
-        "EventStreamRequest": [],
-        "EventStreamResponse": ["string type 1", f"{_STRUCT} data 2"],
-    }
-    for name, kind in _VALUES.items():
-        messages[f"Resolve{name}Request"] = ["string flag_key 1", f"{_STRUCT} context 2"]
-        fields = [
-            f"{presence}{kind} value 1",
-            "string reason 2",
-            f"{presence}string variant 3",
-            f"{_STRUCT} metadata 4",
-        ]
-        messages[f"Resolve{name}Response"] = fields
-    return messages
-
-
-def _file(package: str, messages: Mapping[str, list[str]]) -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
-    file.dependency.append("google/protobuf/struct.proto")
-    for name, fields in messages.items():
-        message = file.message_type.add(name=name)
-        for text in fields:
-            *presence, kind, field_name, number = text.split()
-            field = message.field.add(name=field_name, number=int(number), label=_FIELD.LABEL_OPTIONAL)
-            field.type = _KINDS.get(kind, _FIELD.TYPE_MESSAGE)
-            if kind == _STRUCT:
-                field.type_name = kind
-            if presence:
-                field.proto3_optional = True
-                field.oneof_index = len(message.oneof_decl)
-                message.oneof_decl.add(name=f"_{field_name}")
-    if package == "flagd.evaluation.v1":
-        _add_resolve_all(file)
-    return file
-
-
-def _add_resolve_all(file: descriptor_pb2.FileDescriptorProto) -> None:
-    """Describe the one message with a map, and the union of values in its entries."""
-    any_flag = next(message for message in file.message_type if message.name == "AnyFlag")
-    any_flag.oneof_decl.add(name="value")
-    for field in any_flag.field:
-        if field.name.endswith("_value"):
-            field.oneof_index = 0
-    answer = file.message_type.add(name="ResolveAllResponse")
-    entry = answer.nested_type.add(name="FlagsEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_STRING)
-    any_name, entry_name = ".flagd.evaluation.v1.AnyFlag", ".flagd.evaluation.v1.ResolveAllResponse.FlagsEntry"
-    optional, message = _FIELD.LABEL_OPTIONAL, _FIELD.TYPE_MESSAGE
-    entry.field.add(name="value", number=2, label=optional, type=message, type_name=any_name)
-    answer.field.add(name="flags", number=1, label=_FIELD.LABEL_REPEATED, type=message, type_name=entry_name)
-    answer.field.add(name="metadata", number=2, label=optional, type=message, type_name=_STRUCT)
-
-
-_MESSAGES = _messages()
 
 
 class Flagd:
@@ -189,7 +75,7 @@ class Flagd:
             (grpc.unary_stream_rpc_method_handler, streams),
         ):
             for name, method in methods.items():
-                request, response = _MESSAGES[f"{package}.{name}Request"], _MESSAGES[f"{package}.{name}Response"]
+                request, response = MESSAGES[f"{package}.{name}Request"], MESSAGES[f"{package}.{name}Response"]
                 handlers[name] = kind(
                     _of_package(method, package),
                     request_deserializer=request.FromString,
@@ -198,20 +84,20 @@ class Flagd:
         return grpc.method_handlers_generic_handler(service, handlers)
 
     def _resolvers(self, package: str) -> dict[str, Any]:
-        resolvers: dict[str, Any] = {f"Resolve{kind}": self._resolver(kind) for kind in _VALUES}
+        resolvers: dict[str, Any] = {f"Resolve{kind}": self._resolver(kind) for kind in VALUES}
         return resolvers | ({"ResolveAll": self._resolve_all} if package.endswith("v1") else {})
 
     def _resolver(self, kind: str) -> Callable[..., Any]:
         async def resolve(package: str, request: Any, context: Context) -> Any:
             flags = await self._selected(context, "")
-            answer = flags.evaluate(request.flag_key, _plain(request.context) | self._served.context)
+            answer = flags.evaluate(request.flag_key, plain_of(request.context) | self._served.context)
             if answer.error_code is not None:
                 await context.abort(_STATUS.get(answer.error_code, grpc.StatusCode.INTERNAL), answer.error)
-            response = _MESSAGES[f"{package}.Resolve{kind}Response"](reason=answer.reason)
+            response = MESSAGES[f"{package}.Resolve{kind}Response"](reason=answer.reason)
             response.metadata.update(dict(answer.metadata))
             if answer.variant is not None:
                 response.variant = answer.variant
-                if not _set_value(response, kind, answer.value):
+                if not set_value(response, kind, answer.value):
                     text = f"flag {answer.key!r} is no {kind}: {answer.value!r:.80}"
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
             return response
@@ -220,17 +106,17 @@ class Flagd:
 
     async def _resolve_all(self, package: str, request: Any, context: Context) -> Any:
         flags = await self._selected(context, "")
-        response = _MESSAGES[f"{package}.ResolveAllResponse"]()
+        response = MESSAGES[f"{package}.ResolveAllResponse"]()
         response.metadata.update(dict(flags.metadata))
-        values = _plain(request.context) | self._served.context
+        values = plain_of(request.context) | self._served.context
         for key in flags.keys:
             answer = flags.evaluate(key, values)
             if answer.error_code is None and answer.variant is not None:
-                _fill(response.flags[key], answer)
+                fill(response.flags[key], answer)
         return response
 
     async def _events(self, package: str, _request: Any, context: Context) -> AsyncIterator[Any]:
-        message = _MESSAGES[f"{package}.EventStreamResponse"]
+        message = MESSAGES[f"{package}.EventStreamResponse"]
         await self._selected(context, "")
         async for version, client in self._versions(package, context):
             if not client.version:
@@ -243,7 +129,7 @@ class Flagd:
             client.version = version
 
     async def _sync(self, package: str, request: Any, context: Context) -> AsyncIterator[Any]:
-        message = _MESSAGES[f"{package}.SyncFlagsResponse"]
+        message = MESSAGES[f"{package}.SyncFlagsResponse"]
         async for version, client in self._versions(package, context):
             flags = await self._selected(context, request.selector)
             sent = message(flag_configuration=flags.text)
@@ -253,10 +139,10 @@ class Flagd:
 
     async def _fetch_all(self, package: str, request: Any, context: Context) -> Any:
         flags = await self._selected(context, request.selector)
-        return _MESSAGES[f"{package}.FetchAllFlagsResponse"](flag_configuration=flags.text)
+        return MESSAGES[f"{package}.FetchAllFlagsResponse"](flag_configuration=flags.text)
 
     async def _metadata(self, package: str, _request: Any, _context: Context) -> Any:
-        response = _MESSAGES[f"{package}.GetMetadataResponse"]()
+        response = MESSAGES[f"{package}.GetMetadataResponse"]()
         response.metadata.SetInParent()  # the Python provider asks for it even where it is empty, or stops listening
         response.metadata.update(self._served.context)
         return response
@@ -301,55 +187,3 @@ def _of_package(method: Callable[..., Any], package: str) -> Callable[..., Any]:
         return await method(package, request, context)
 
     return unary
-
-
-def _plain(structure: Any) -> dict[str, Any]:
-    """Read a Struct; its numbers are all doubles, so 5.0 becomes the 5 that the client wrote."""
-    plain: dict[str, Any] = _whole(MessageToDict(structure))
-    return plain
-
-
-def _whole(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _whole(each) for key, each in value.items()}
-        case list():
-            return [_whole(each) for each in value]
-        case float() if value.is_integer():
-            return int(value)
-        case _:
-            return value
-
-
-def _set_value(response: Any, kind: str, value: Any) -> bool:
-    """Put the value into the response; False if it is of another type."""
-    match kind, value:
-        case ("Boolean", bool()) | ("String", str()):
-            response.value = value
-        case ("Int", int()) if not isinstance(value, bool) and -(2**63) <= value < 2**63:
-            response.value = value
-        case ("Float", int() | float()) if not isinstance(value, bool):
-            response.value = float(value)
-        case ("Object", dict()):
-            response.value.Clear()
-            response.value.SetInParent()
-            response.value.update(value)
-        case _:
-            return False
-    return True
-
-
-def _fill(flag: Any, answer: Evaluation) -> None:
-    flag.reason, flag.variant = answer.reason, answer.variant
-    flag.metadata.update(dict(answer.metadata))
-    match answer.value:
-        case bool():
-            flag.bool_value = answer.value
-        case str():
-            flag.string_value = answer.value
-        case int() | float():
-            flag.double_value = float(answer.value)
-        case dict():
-            flag.object_value.update(answer.value)
-        case _:
-            pass
