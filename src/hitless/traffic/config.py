@@ -155,7 +155,7 @@ class GatewayConfig:
             "",
             *self._ours("controller"),
             "",
-            *self._ours("flags", _FLAG_RULES),
+            *self._ours("flags", _flag_rules()),
         ]
 
     def _ours(self, name: str, rules: tuple[str, ...] = ()) -> list[str]:
@@ -182,15 +182,19 @@ class GatewayConfig:
 
 FLAG_RATE = 20_000  # requests of flags per second from one address; a browser needs a few in a minute
 _SLOW_DOWN = '{"errorCode": "GENERAL", "errorDetails": "too many requests from one address"}'
-_FLAG_RULES = (
-    "stick-table type ipv6 size 100k expire 10s store http_req_rate(1s)",
-    "http-request track-sc0 src",
-    (
-        "http-request return status 429 content-type application/json hdr retry-after 1"
-        f" string '{_SLOW_DOWN}' if {{ sc_http_req_rate(0) gt {FLAG_RATE} }}"
-    ),
-    "http-request set-header x-forwarded-for %[src]",
-)
+
+
+def _flag_rules() -> tuple[str, ...]:
+    return (
+        "stick-table type ipv6 size 100k expire 10s store http_req_rate(1s)",
+        "http-request track-sc0 src",
+        (
+            "http-request return status 429 content-type application/json hdr retry-after 1"
+            f" string '{_SLOW_DOWN}' if {{ sc_http_req_rate(0) gt {FLAG_RATE} }}"
+        ),
+        "http-request set-header x-forwarded-for %[src]",
+    )
+
 
 _WATCH = "inter 500ms fastinter 100ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
 

@@ -13,6 +13,7 @@ from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.fence import Fence, Fenced
 from hitless.kit.units import Share
 from hitless.plan.instances import InstanceId
+from hitless.traffic import config
 from hitless.traffic.haproxy import HaproxyGateway
 from hitless.traffic.ports import Place
 from hitless.traffic.steps import Routing
@@ -330,6 +331,17 @@ async def test_a_control_process_that_is_dead_is_said_in_json(world):
     for path, code in (("/api/x", "controller-unreachable"), ("/ofrep/v1/x", "flags-unreachable")):
         answer = await world.ask(path, port=world.control)
         assert (answer.status, json.loads(answer.body)["code"]) == (503, code)
+
+
+async def test_who_asks_for_flags_too_often_is_told_to_slow_down(world, monkeypatch):
+    monkeypatch.setattr(config, "FLAG_RATE", 2)  # a second, of one address
+    world.gateway.write_files()
+    world.kill()
+    await world.start()
+    answers = await asyncio.gather(*(world.ask("/ofrep/v1/x", port=world.control) for _ in range(8)))
+    assert {answer.status for answer in answers} == {503, 429}  # nobody serves flags here
+    slow_down = next(answer for answer in answers if answer.status == 429)
+    assert json.loads(slow_down.body)["errorCode"] == "GENERAL"
 
 
 async def test_control_requests_reach_their_process(world):
