@@ -26,6 +26,7 @@ SCRIPTS = {
     "ingest": "ingest/bench_ingest.py",
     "database": "database/run.py",
     "database-whole": "database/whole.py",
+    "database-sessions": "database/sessions.py",
     "database-kills": "database/kills.py",
     "database-planning": "database/planning.py",
     "flags": "flags/run.py",
