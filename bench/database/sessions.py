@@ -84,6 +84,7 @@ class Sessions(Whole):
 
     def measure(self) -> int:
         self.fill()
+        self.phases: list[tuple[float, str]] = []  # since when, what
         self.sessions = [Session(self.url, kind, self.rows) for kind in ("SELECT", "UPDATE", "INSERT") * 2]
         for session in self.sessions:
             session.start()
@@ -120,6 +121,8 @@ class Sessions(Whole):
 
     def seen(self, fact: Mapping[str, Any]) -> None:
         """Once both versions are there, half of the sessions speak the new one."""
+        if fact["fact"] == "started":
+            self.phases.append((time.monotonic(), fact["step"].split()[0]))
         if fact["fact"] == "finished" and fact["step"].startswith("expand"):
             for session in self.sessions[:3]:
                 session.version = NEW
@@ -137,9 +140,21 @@ class Sessions(Whole):
         self.figure("statements that failed", errors.total(), 0, f"of {len(after):,}")
         for text, count in errors.most_common(5):
             print(f"    {count} x {text[:200]}")
+        self.by_phase(felt, over)
         p99, most = _p99(after), after[-1]
         self.figure("latency p99", p99 / _p99(before), 2, f"x of {_p99(before):.1f} ms ({p99:.1f} ms)")
         self.figure("latency added, longest", most - before[len(before) // 2], 100, f"ms; before {before[-1]:.0f}")
+
+    def by_phase(self, felt: list[tuple[float, float]], over: float) -> None:
+        ends = [at for at, _ in self.phases[1:]] + [over]
+        found: dict[str, list[float]] = {}
+        for (since, phase), until in zip(self.phases, ends, strict=True):
+            found.setdefault(phase, []).extend(ms for due, ms in felt if since <= due < until)
+        for phase, some in found.items():
+            if some:
+                print(
+                    f"    {phase:<10} {len(some):>6} statements, p99 {_p99(sorted(some)):6.1f} ms, longest {max(some):6.1f}"
+                )
 
 
 def _p99(ordered: list[float]) -> float:
