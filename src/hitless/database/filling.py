@@ -18,7 +18,8 @@ from hitless.kit.errors import HitlessError
 from hitless.plan.ports import StepFailed
 
 BATCH_MIN, BATCH_MAX, BATCH_FIRST = 1, 20_000, 1_000  # rows
-BATCH_SLOW = 500  # rows; a slow disk takes its time for less, too
+BATCH_SLOW = 100  # rows; a slow disk takes its time for less, too
+SLOW_S = 0.05  # of a batch that takes longer its rows are to blame, and it shrinks to what it has to
 LOCK_TRY_MS = 100  # then a batch gives way, long before PostgreSQL would look for a deadlock and choose the application
 STILL_S = 600.0  # without one batch done: whoever holds rows is named and the step fails
 NOTE_EVERY_S = 5.0
@@ -108,7 +109,7 @@ class _Filling:
             return
         self._moved = time.monotonic()
         await self._note()
-        self._adapt(batch_s / max(time.monotonic() - began, 0.001))
+        self._adapt(batch_s, max(time.monotonic() - began, 0.001))
         await self._vacuum()
 
     async def _prepare(self) -> None:
@@ -144,8 +145,8 @@ class _Filling:
             fires = "triggers of this table fire for rows that are filled: its owner may not silence them"
             await self._progress({"table": self._work.table, "fires": fires})
 
-    def _adapt(self, factor: float) -> None:
-        least = min(self._size, BATCH_SLOW)
+    def _adapt(self, batch_s: float, took_s: float) -> None:
+        least, factor = min(self._size, BATCH_SLOW) if took_s < SLOW_S else BATCH_MIN, batch_s / took_s
         self._size = max(least, min(BATCH_MAX, int(self._size * min(2.0, max(0.5, factor))) + 1))
 
     async def _batch(self) -> None:

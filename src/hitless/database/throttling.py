@@ -16,7 +16,7 @@ LOOK_EVERY_S = 1.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
 WAITED_MAX_S = 3600.0  # in all; then the backfill goes on at its slowest pace, and says so
 P99_FLOOR_S = 0.02  # below it nobody feels a doubling
-ALONE_S, BESIDE_OTHERS_S = 0.05, 0.005  # of one batch: whoever commits waits until its WAL is on disk, too
+ALONE_S, BESIDE_OTHERS_S = 0.05, 0.002  # of one batch: whoever commits waits until its WAL is on disk, too
 
 P99 = Callable[[], float | None]  # seconds, of the application's requests just now; None: nothing is known
 
@@ -46,6 +46,11 @@ class Readings:
 def batch_s(found: Readings) -> float:
     """Return how long the next batch may take."""
     return BESIDE_OTHERS_S if found.others else ALONE_S
+
+
+def rest_s(found: Readings, took_s: float) -> float:
+    """Return how long to rest after a batch that took `took_s`: beside others as long again, so that half is theirs."""
+    return min(PAUSE_MAX_S, took_s) if found.others else 0.0
 
 
 def reason(found: Readings, limits: Limits) -> str | None:
@@ -83,14 +88,17 @@ class Throttler:
         self._looked_at = self._wal = self._waited_s = self._pause_s = 0.0
         self._found = Readings()
         self._said = ""
+        self._let_at = time.monotonic()  # when the last batch was let through
 
     async def __call__(self) -> float:
         """Return when the next batch may run: how many seconds it may take."""
+        await asyncio.sleep(rest_s(self._found, time.monotonic() - self._let_at))
         while True:
             await self._look()
             why = reason(self._found, self._limits)
             self._pause_s = next_pause_s(self._pause_s, waits=why is not None)
             if why is None:
+                self._let_at = time.monotonic()
                 return batch_s(self._found)
             if why.split(" ")[0] != self._said.split(" ")[0]:
                 await self._note({"waits": why})
@@ -98,6 +106,7 @@ class Throttler:
             await asyncio.sleep(self._pause_s)
             self._waited_s += self._pause_s
             if self._waited_s > WAITED_MAX_S:
+                self._let_at = time.monotonic()
                 return batch_s(self._found)
 
     async def _look(self) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hitless.database.forecast import forecast
 from hitless.database.migration import Migration
-from hitless.database.throttling import PAUSE_MAX_S, Limits, Readings, batch_s, next_pause_s, reason
+from hitless.database.throttling import PAUSE_MAX_S, Limits, Readings, batch_s, next_pause_s, reason, rest_s
 
 GIGA = 1_000_000_000
 SPLIT = "operations: [{add_column: {table: t, up: upper(name), column: {name: loud, type: text}}}]"
@@ -43,8 +43,14 @@ def test_a_backfill_gives_way_to_whoever_is_slower_than_usual() -> None:
 
 
 def test_a_batch_is_short_while_others_are_at_work_for_they_wait_for_its_wal_when_they_commit() -> None:
-    assert batch_s(Readings(others=True)) == 0.005
+    assert batch_s(Readings(others=True)) == 0.002
     assert batch_s(Readings()) == 0.05
+
+
+def test_half_of_the_time_is_left_to_others_while_they_are_at_work() -> None:
+    assert rest_s(Readings(others=True), 0.01) == 0.01
+    assert rest_s(Readings(others=True), 60.0) == PAUSE_MAX_S
+    assert rest_s(Readings(), 0.01) == 0.0
 
 
 @given(st.lists(st.booleans(), max_size=50))
