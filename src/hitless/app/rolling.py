@@ -7,7 +7,7 @@ from hitless.app.contract_rules import contracts, watched
 from hitless.app.databases import Databases
 from hitless.app.journal import StoredJournal
 from hitless.app.world import KINDS, World
-from hitless.database.driver import rolled_so_far, rolling
+from hitless.database.driver import rolled_so_far, rolling, settle_deferred
 from hitless.database.rolling import Rolled
 from hitless.database.steps import Contract
 from hitless.engine.engine import Engine
@@ -57,6 +57,7 @@ class RollingVerification:
                 await self._engine.note(row.run, plan.gate or 0, remark)
 
     async def _round(self, step: Contract) -> dict[str, Any] | None:
+        await settle_deferred(self._world.databases.url(step.database), step.version)
         found = await rolling(self._world.databases.url(step.database), step.version, ROUND_S)
         return None if found is None else {REMARK: step.database, "version": step.version, **plain(found)}
 

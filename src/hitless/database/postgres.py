@@ -87,7 +87,7 @@ class Target:
     async def run_at_once(self, *statements: str) -> None:
         """Run statements in order, sent together: no lock is held while the next one is on its way."""
         if statements:
-            await self._connection.execute(";\n".join(statements).encode())
+            await self._connection.execute("\n;\n".join(statements).encode())
 
     async def rows(self, statement: str, *values: object) -> list[Row]:
         """Ask; returns all rows."""

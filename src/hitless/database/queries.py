@@ -122,7 +122,9 @@ WITH used AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.reln
        SELECT r.oid, r.rolname::text AS name FROM pg_roles r
        WHERE r.oid IN (SELECT usesysid FROM pg_stat_activity WHERE datname = current_database())
          AND (NOT EXISTS (SELECT FROM used)
-              OR EXISTS (SELECT FROM used WHERE has_table_privilege(r.oid, used.oid, 'SELECT,INSERT,UPDATE,DELETE'))))
+              OR EXISTS (SELECT FROM used, pg_roles may WHERE pg_has_role(r.oid, may.oid, 'MEMBER')
+                         AND (has_any_column_privilege(may.oid, used.oid, 'SELECT,INSERT,UPDATE')
+                              OR has_table_privilege(may.oid, used.oid, 'DELETE')))))
 SELECT a.pid, coalesce(a.application_name, '') AS name, coalesce(a.client_addr::text, 'local') AS peer, r.name AS role
 FROM pg_stat_activity a JOIN roles r ON r.oid = a.usesysid
 WHERE a.datname = current_database() AND coalesce(a.backend_type, 'client backend') = 'client backend'

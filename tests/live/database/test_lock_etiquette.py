@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from hitless.database.postgres import Target
 from hitless.plan.ports import Moment
 
 pytestmark = pytest.mark.live
@@ -101,3 +102,12 @@ async def test_a_large_table_is_vacuumed_between_batches(
         (True,)
     ]
     assert sizes[1] < 1.5 * sizes[0]  # the space of replaced rows was used again
+
+
+async def test_a_comment_behind_a_statement_does_not_take_the_next_one_with_it(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing("CREATE TABLE one (id int PRIMARY KEY)", "operations: [{drop_table: {name: one}}]")
+    async with Target.open(change.url) as target:
+        await target.run_at_once("CREATE TABLE two (id int) -- undone by hand", "CREATE TABLE three (id int)")
+    assert change.rows(change.url, "SELECT to_regclass('three') IS NOT NULL") == [(True,)]
