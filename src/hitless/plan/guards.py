@@ -150,7 +150,7 @@ class Guards(Model):
     business: BusinessGuard | None = None
     saturation: SaturationGuard | None = None
     metrics: Mapping[Name, MetricGuard] = {}
-    sample_ratio: bool = True  # whether both versions get the users that they are meant to get
+    sample_ratio: bool = False  # whether both versions get the users that they are meant to get
     placebo: bool = True  # whether errors come in clusters
 
     @after

@@ -13,7 +13,7 @@ def guards(text: str) -> Guards:
 
 def test_without_a_word_errors_latency_and_crashes_are_watched_and_the_comparison_itself() -> None:
     plain = guards("{}")
-    assert (plain.errors.by, plain.crashes.limit, plain.sample_ratio, plain.placebo) == ("users", 2, True, True)
+    assert (plain.errors.by, plain.crashes.limit, plain.sample_ratio, plain.placebo) == ("users", 2, False, True)
     assert (plain.business, plain.saturation, plain.warm_up) == (None, None, 0.0)
 
 
