@@ -34,8 +34,14 @@ class Databases:
     state: Path
 
     def url(self, name: str) -> str:
-        """Return the URL by which hitless reaches a database, resolved. Raises HitlessError `no-database-url`."""
-        section = self.system.databases[name]
+        """Return the URL by which hitless reaches a database, resolved.
+
+        Raises HitlessError `unknown-database`, `no-database-url`.
+        """
+        section = self.system.databases.get(name)
+        if section is None:
+            text = f"the system file has no database {name!r} any more, which a run still needs"
+            raise HitlessError("unknown-database", text, "put it back, then: hitless down, hitless up")
         return self._resolved(name, section.direct or section.url)
 
     def _resolved(self, name: str, reference: str | None) -> str:

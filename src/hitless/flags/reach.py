@@ -104,6 +104,15 @@ def _truth(node: Any) -> bool | None:
 
 
 def _equal(one: _Outcomes, other: _Outcomes) -> bool | None:
+    if one is not None and other is not None and _loosely(one, other):
+        return None
     if one is None or other is None or len(one) > 1 or len(other) > 1:
         return False if one is not None and other is not None and not one & other else None
     return one == other
+
+
+def _loosely(one: frozenset[Any], other: frozenset[Any]) -> bool:
+    """Tell whether a number meets a text, or truth something else: JSON Logic takes 1 for "1", Python does not."""
+    kinds = {type(each) for each in one | other if each is not None} - {int, float}
+    numbers = any(type(each) in (int, float) for each in one | other)
+    return len(kinds) + numbers > 1

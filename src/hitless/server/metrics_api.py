@@ -32,7 +32,7 @@ def metrics_endpoint(controller: Controller, raw_body: RawBody) -> Callable[[Req
         read = read_request if kind == PROTOBUF else json.loads
         try:
             plain = await asyncio.to_thread(read, body)  # a large one would hold up all others
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput("broken-metrics", f"this is no OTLP metrics request: {error}") from None
         refused = controller.take_metrics(plain)
         if kind == PROTOBUF:

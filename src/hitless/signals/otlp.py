@@ -56,7 +56,7 @@ class OtlpMemory:
         """
         try:
             return sum(not self._take(point) for point in points(request))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"this is no OTLP metrics request: {error!r}") from None
 
     async def sample(self, metric: Measured, expression: str, at: float) -> Samples:

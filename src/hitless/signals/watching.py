@@ -126,6 +126,7 @@ class Watching:
             return
         self.next_at = second.at + 1
         if second.at < self.compares_from:
+            self._ends()  # what ends while it warms up is not compared
             return
         if self.step.compares:
             self.comparison.feed(second, self.step, windows, self._ends())

@@ -90,6 +90,7 @@ def test_the_plan_holds_it_as_plain_data() -> None:
 GUARDS = """guards:
   warm_up: 30s
   crashes: { limit: 3 }
+  sample_ratio: true
   business: { at: orders, within: 5m, margin: 5% }
   saturation: { source: opentelemetry, load: pool.usage, limit: 80%, long: 45s }
 """

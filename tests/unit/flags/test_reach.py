@@ -42,6 +42,7 @@ def test_a_stage_shows_who_gets_what(stage: str, group: str, reached: set[str], 
     ("rule", "reached"),
     [
         (None, {"off"}),
+        ({"if": [{"==": [1, "1"]}, "off", "on"]}, BOTH),  # equal to JSON Logic, not to Python
         ({}, {"off"}),
         ({"if": [True, "on", "off"]}, {"on"}),
         ({"if": [{"==": [{"var": "email"}, "x"]}, "on"]}, BOTH),  # without an else: the default variant
