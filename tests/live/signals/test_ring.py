@@ -109,12 +109,12 @@ async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chain
     gateway = await asyncio.create_subprocess_exec(
         get_haproxy_binary(), "-db", "-f", str(configuration), stderr=asyncio.subprocess.DEVNULL
     )
+    made = Chain(port, path, recorder, gateway)
     try:
-        made = Chain(port, path, recorder, gateway)
         await _until_connected(made)
         yield made
     finally:
-        for process in (gateway, recorder):
+        for process in (made.gateway, made.recorder):  # those that stand there now
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
