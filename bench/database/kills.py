@@ -11,9 +11,7 @@ every boundary of the journal, forward, back, and over contract.
 
 import argparse
 import random
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -42,14 +40,8 @@ def main() -> int:
     options.add_argument("--rows", type=int, default=300_000)
     options.add_argument("--seed", type=int, default=1)
     asked = options.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="hitless-bench-"))
-    bench = Whole(folder, asked.rows, 1.0)
-    try:
-        bench.stage.hitless("up")
+    with Whole.up(asked.rows, 1.0) as bench:
         return Kills(bench, random.Random(asked.seed)).measure(asked.kills)
-    finally:
-        bench.stage.hitless("down", "--hold")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Writer(threading.Thread):

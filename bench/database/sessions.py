@@ -9,9 +9,7 @@ back, split again and contracted by the whole product, whose own service has 10 
 
 import argparse
 import random
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -164,15 +162,8 @@ def _p99(ordered: list[float]) -> float:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1_000_000)
-    wanted = options.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="hitless-bench-"))
-    bench = Sessions(folder, wanted.rows, RATE)
-    try:
-        bench.stage.hitless("up")
+    with Sessions.up(options.parse_args().rows, RATE) as bench:
         return bench.measure()
-    finally:
-        bench.stage.hitless("down", "--hold")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import yaml
@@ -51,18 +52,25 @@ def main() -> int:
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rate", type=float, default=180.0)
     wanted = options.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="hitless-bench-"))
-    bench = Whole(folder, wanted.rows, wanted.rate)
-    try:
-        bench.stage.hitless("up")
+    with Whole.up(wanted.rows, wanted.rate) as bench:
         return bench.measure()
-    finally:
-        bench.stage.hitless("down", "--hold")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Whole:
     """One system that is changed to and fro under load."""
+
+    @classmethod
+    @contextmanager
+    def up(cls, rows: int, rate: float) -> Iterator[Self]:
+        """Start it in a folder of its own; both are gone afterwards."""
+        folder = Path(tempfile.mkdtemp(prefix="hitless-bench-"))
+        bench = cls(folder, rows, rate)
+        try:
+            bench.stage.hitless("up")
+            yield bench
+        finally:
+            bench.stage.hitless("down", "--hold")
+            shutil.rmtree(folder, ignore_errors=True)
 
     def __init__(self, folder: Path, rows: int, rate: float) -> None:
         target = folder / "bench"
