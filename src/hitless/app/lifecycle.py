@@ -58,10 +58,11 @@ class Lifecycle:
             self._write_first_files()
             if wish := os.environ.get(VARIABLE):
                 FileCrashPoints(self._state).arm(wish)
-            self._write_gateway_files()
+            gateway = self._gateway()
+            self._write_files(gateway)
             await self._shims.mend(OURS)  # the instances are the controller's: their environment is its own
             await asyncio.gather(
-                self._start_databases(), self._start_recorder(), self._start_flags(), self._start_gateway()
+                self._start_databases(), self._start_recorder(), self._start_flags(), self._start_gateway(gateway)
             )
             await self._shims.start("controller", self._controller())
         return fresh
@@ -118,18 +119,17 @@ class Lifecycle:
         if self._shims.status("flags") is None:
             await self._shims.start("flags", flag_server(self._system, self._state, self._file.parent))
 
-    def _write_gateway_files(self) -> None:
+    def _write_files(self, gateway: HaproxyGateway) -> None:
         """Make what HAProxy starts from, out of the gateway's state: a loss of power may have taken it."""
         there = self._shims.status("gateway")
         if there is None or there.process is None:
-            self._gateway().write_files()
+            gateway.write_files()
 
     def _gateway(self) -> HaproxyGateway:
         system, fence = in_force(self._state) or self._system, Fence(self._state, _epoch(self._state))
         return HaproxyGateway(self._state, system, self._file.parent, fence, recorder_port=recorder_port(self._state))
 
-    async def _start_gateway(self) -> None:
-        gateway = self._gateway()
+    async def _start_gateway(self, gateway: HaproxyGateway) -> None:
         spec = ProcessSpec(
             argv=gateway.command(),
             cwd=str(self._state),
