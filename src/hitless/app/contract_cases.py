@@ -14,8 +14,6 @@ from hitless.kit.errors import Abandon, HitlessError, InvalidInput, Refused
 from hitless.plan.plan import Plan
 from hitless.store.postgres import Store
 
-LOOK_S = 5.0  # between two looks at what is due
-
 
 class ContractCases:
     """What runs have left open behind their gates."""
@@ -23,7 +21,6 @@ class ContractCases:
     def __init__(self, *, world: World, store: Store, engine: Engine, deciding: asyncio.Lock) -> None:
         self._world, self._store, self._engine, self._deciding = world, store, engine, deciding
         self._journal, self._needed = StoredJournal(store), StillNeeded(world)
-        self._looked_at = 0.0
 
     async def begin(self, plan: Plan, approved_by: str | None, key: str | None = None) -> str:
         """Begin a run, its gate open if that was approved or needs no approval; returns its id. Raises Refused."""
@@ -54,11 +51,8 @@ class ContractCases:
             await self._engine.approve(run, who)
 
     async def tend(self) -> None:
-        """Do what was approved beforehand, or needs no approval, once its time has come."""
+        """Do what was approved beforehand, or needs no approval, once its time has come. Asked now and then."""
         now = self._world.clock.now()
-        if now - self._looked_at < LOOK_S:
-            return
-        self._looked_at = now
         for row in (RunRow(**each) for each in await self._store.runs()):
             if row.state == "completed" and row.plan["gate"] is not None and (who := await self._due(row, now)):
                 try:

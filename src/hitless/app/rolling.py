@@ -7,7 +7,7 @@ from hitless.app.contract_rules import contracts, watched
 from hitless.app.databases import Databases
 from hitless.app.journal import StoredJournal
 from hitless.app.world import KINDS, World
-from hitless.database.driver import rolled_so_far, rolling, settle_deferred
+from hitless.database.driver import rolled_so_far, rolling
 from hitless.database.rolling import Rolled
 from hitless.database.steps import Contract
 from hitless.engine.engine import Engine
@@ -17,8 +17,7 @@ from hitless.kit.errors import Abandon, HitlessError
 from hitless.plan.plan import Plan
 from hitless.store.postgres import Store
 
-LOOK_S = 5.0  # between two rounds
-ROUND_S = 0.2  # of comparing, for each database: a connection of its own is busy for 4 % of the time
+ROUND_S = 0.2  # of comparing, for each database, every 5 s: a connection of its own is busy for 4 % of the time
 REMARK = "rolling"  # of the journal: the database, what was compared, and what differs
 
 
@@ -28,15 +27,10 @@ class RollingVerification:
     def __init__(self, *, world: World, store: Store, engine: Engine) -> None:
         self._world, self._store, self._engine = world, store, engine
         self._journal = StoredJournal(store)
-        self._looked_at = 0.0
         self._over: set[str] = set()  # runs that have nothing to compare any more
 
     async def tend(self) -> None:
         """Compare some more rows of each open change; a database that does not answer is left to a later round."""
-        now = self._world.clock.now()
-        if now - self._looked_at < LOOK_S:
-            return
-        self._looked_at = now
         for row in (RunRow(**each) for each in await self._store.runs()):
             if row.plan["gate"] is not None and row.run not in self._over:
                 await self._rounds(row)
@@ -57,7 +51,6 @@ class RollingVerification:
                 await self._engine.note(row.run, plan.gate or 0, remark)
 
     async def _round(self, step: Contract) -> dict[str, Any] | None:
-        await settle_deferred(self._world.databases.url(step.database), step.version)
         found = await rolling(self._world.databases.url(step.database), step.version, ROUND_S)
         return None if found is None else {REMARK: step.database, "version": step.version, **plain(found)}
 

@@ -227,9 +227,12 @@ async def rolling(url: str, version: str, budget_s: float = 0.2) -> Rolled | Non
     async with Target.open(url) as target:
         await target.set_up()
         change = await ledger.change(target, version)
-        if change is None or change.compiled is None or change.state != "verified" or not change.switched:
+        if change is None or change.compiled is None or change.state not in ("expanded", "backfilled", "verified"):
             return None
         await target.rows("SELECT set_config('lock_timeout', %s, false)", f"{ROLLING_LOCK_MS}ms")
+        await settled(target, version, change.compiled.shadows)
+        if change.state != "verified" or not change.switched:
+            return None
         await roll(target, change.compiled, budget_s)
         return await rolled(target, version)
 
@@ -250,11 +253,3 @@ async def rolled_so_far(url: str, version: str) -> Rolled:
     async with Target.open(url) as target:
         await target.set_up()
         return await rolled(target, version)
-
-
-async def settle_deferred(url: str, version: str) -> None:
-    """Do what one version left to a session of the other that then gave up; see `hitless.database.meeting`."""
-    async with Target.open(url) as target:
-        await target.set_up()
-        if (compiled := await phases.recorded(target, version, "expanded", "backfilled", "verified")) is not None:
-            await settled(target, version, compiled.shadows)

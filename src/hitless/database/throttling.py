@@ -98,16 +98,16 @@ class Throttler:
             why = reason(self._found, self._limits)
             self._pause_s = next_pause_s(self._pause_s, waits=why is not None)
             if why is None:
-                self._let_at = time.monotonic()
-                return batch_s(self._found)
+                break
             if why.split(" ")[0] != self._said.split(" ")[0]:
                 await self._note({"waits": why})
             self._said = why
             await asyncio.sleep(self._pause_s)
             self._waited_s += self._pause_s
             if self._waited_s > WAITED_MAX_S:
-                self._let_at = time.monotonic()
-                return batch_s(self._found)
+                break
+        self._let_at = time.monotonic()
+        return batch_s(self._found)
 
     async def _look(self) -> None:
         now = time.monotonic()

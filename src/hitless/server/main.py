@@ -32,6 +32,7 @@ from hitless.store.postgres import Store
 
 STORE_PATIENCE_S = 60.0
 TENDING_S = 0.5  # between two looks at processes and gateway
+CONTRACTS_S = 5.0  # between two looks at contracts that are due, and at the rows they wait for
 
 
 def main(file: Path) -> int:
@@ -72,10 +73,11 @@ async def _run(file: Path) -> int:
     await world.gateway.reconcile()
     await engine.recover()
     looks = (
-        *(store.ping, world.mend, world.runtime.retire_overdue),
-        *(controller.flags.tend, controller.contracts.tend, rolling.tend),
+        *((each, TENDING_S) for each in (store.ping, world.mend, world.runtime.retire_overdue, controller.flags.tend)),
+        (controller.contracts.tend, CONTRACTS_S),
+        (rolling.tend, CONTRACTS_S),
     )
-    tending = [asyncio.create_task(_tend(each, abandoned)) for each in looks]
+    tending = [asyncio.create_task(_tend(each, every_s, abandoned)) for each, every_s in looks]
     token = (state / "run" / "token").read_text().strip()
     await serve(build(controller, token), listen(socket_folder(state) / "controller.sock"), stop)
     for task in tending:
@@ -134,12 +136,14 @@ def _store_url(system: System, state: Path) -> str:
     return os.environ[name]
 
 
-async def _tend(look: Callable[[], Awaitable[object]], abandoned: Callable[[BaseException], None]) -> None:
+async def _tend(
+    look: Callable[[], Awaitable[object]], every_s: float, abandoned: Callable[[BaseException], None]
+) -> None:
     """Look after something again and again; an error ends this controller, and the next one begins anew."""
     try:
         while True:
             await look()
-            await asyncio.sleep(TENDING_S)
+            await asyncio.sleep(every_s)
     except HitlessError as error:
         abandoned(error)
 

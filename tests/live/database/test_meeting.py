@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from hitless.database.driver import settle_deferred
+from hitless.database.driver import rolling
 
 pytestmark = pytest.mark.live
 SETUP = """
@@ -96,7 +96,7 @@ async def test_what_was_left_to_a_transaction_that_gave_up_is_done_by_the_contro
     change: Any, new: str, row: tuple[Any, ...] | None
 ) -> None:
     assert await at_once(change, old=OLD_WRITE, new=new, end="ROLLBACK") == []
-    await settle_deferred(change.url, "0002_change")
+    await rolling(change.url, "0002_change")
     assert change.rows(change.old_url, "SELECT total, note, town FROM orders WHERE id = 7") == ([row] if row else [])
     assert change.rows(change.url, BOTH) == [(0,)]
     assert change.rows(change.url, "SELECT * FROM hitless.deferred") == []
@@ -128,7 +128,7 @@ async def test_many_sessions_of_both_versions_on_few_rows_meet_no_error(change: 
     old = ["UPDATE orders SET total = total + 1 WHERE id = %s", "UPDATE orders SET note = note || '.' WHERE id = %s"]
     new = ["UPDATE orders SET town = town || '!' WHERE id = %s", "UPDATE orders SET note = note || ':' WHERE id = %s"]
     await asyncio.gather(*(writer(change.old_url, sql) for sql in old), *(writer(change.new_url, sql) for sql in new))
-    await settle_deferred(change.url, "0002_change")
+    await rolling(change.url, "0002_change")
     assert change.rows(change.url, BOTH) == [(0,)]
     rows = change.rows(change.old_url, "SELECT id, total - id, length(town) - 3 FROM orders WHERE id < 4 ORDER BY 1")
     assert rows == [(number, 50, 50) for number in (1, 2, 3)]  # of columns that one version writes none is lost
