@@ -13,7 +13,7 @@ from hitless.app.launches import Launches, missing
 from hitless.app.world import World
 from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.files import write_atomic
-from hitless.plan.instances import InstanceId, Slot
+from hitless.plan.instances import SLOTS, InstanceId, Slot
 from hitless.plan.ports import Moment, StepFailed
 from hitless.plan.system import Service, System
 from hitless.runtime.steps import Launch, Start
@@ -96,7 +96,7 @@ def _standing(
         slot: Slot = routing.baseline if routing else "a"
         return [Standing(slot=slot, numbers=tuple(range(1, section.instances + 1)), launch=launch, admitted=True)]
     standings = []
-    for slot, admitted in ((slot, admitted) for slot in ("a", "b") for admitted in (True, False)):
+    for slot, admitted in ((slot, admitted) for slot in SLOTS for admitted in (True, False)):
         numbers = tuple(sorted(each.number for each in mine if each.slot == slot and (each in places) is admitted))
         if numbers:
             launch = mine[InstanceId(name, slot, numbers[0])]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 Slot = Literal["a", "b"]  # the gateway has two places per service: one for each version that can be live at once
+SLOTS: tuple[Slot, Slot] = ("a", "b")
 
 INSTANCES_LIMIT = (
     32  # instances of one version; the gateway keeps that many places ready, so that no step needs a reload

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hitless.plan.instances import Slot
+from hitless.plan.instances import SLOTS, Slot
 from hitless.signals.metrics import Full, Window
 from hitless.signals.parts import groups
 from hitless.signals.ports import ArmCount, Second
@@ -75,9 +75,9 @@ def tick(second: Second, step: Watch, windows: Iterable[Window | Full], ends: En
     if second.lost:
         return Tick(second.at, None, None, places)
     for name in step.elsewhere:
-        places[name] = _pair(step, {slot: second.elsewhere.get((step.service, slot, name)) for slot in _SLOTS})
+        places[name] = _pair(step, {slot: second.elsewhere.get((step.service, slot, name)) for slot in SLOTS})
     if step.conversion is not None:
-        places[OUTCOMES] = _pair(step, {slot: second.outcomes.get((step.service, slot)) for slot in _SLOTS})
+        places[OUTCOMES] = _pair(step, {slot: second.outcomes.get((step.service, slot)) for slot in SLOTS})
     canary, baseline = (second.arms.get((step.service, slot), NOTHING) for slot in (step.canary, step.baseline))
     ours, theirs = groups(step.share, canary.parts, baseline.parts) if _needs_groups(step) else ((), ())
     return Tick(second.at, _arm(canary, ends[0], ours), _arm(baseline, ends[1], theirs), places)
@@ -115,6 +115,3 @@ def _arm(count: ArmCount, ends: tuple[int, int], parts: tuple[tuple[int, int], .
 
 def _plain(count: ArmCount) -> Arm:
     return Arm(count.users, count.bad_users)
-
-
-_SLOTS: tuple[Slot, Slot] = ("a", "b")

@@ -7,7 +7,7 @@ that they touch they fare alike, unless the change itself does harm there. Who w
 
 from collections.abc import Iterator
 
-from hitless.plan.instances import Slot, other
+from hitless.plan.instances import SLOTS, Slot, other
 
 MEMBERS_LIMIT = 100_000  # users of one service; the first ones seen are forgotten first, in both arms alike
 SERVICES_LIMIT = 16  # with two versions at once; of further ones nothing is told elsewhere
@@ -39,7 +39,7 @@ class Members:
         return gone
 
     def _both(self, service: str) -> bool:
-        return all((service, slot) in self._seen_at for slot in _SLOTS)
+        return all((service, slot) in self._seen_at for slot in SLOTS)
 
 
 def learn(members: dict[str, Slot], user: str, slot: Slot) -> bool:
@@ -56,6 +56,3 @@ def elsewhere(split: dict[str, dict[str, Slot]], service: str, user: str) -> Ite
     for changed, members in split.items():
         if changed != service and (slot := members.get(user)) is not None:
             yield changed, slot
-
-
-_SLOTS: tuple[Slot, Slot] = ("a", "b")

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hitless.plan.instances import Slot
+from hitless.plan.instances import SLOTS, Slot
 from hitless.signals.ports import ArmCount, Elsewhere, Second
 
 _COUNTS = ("requests", "failed", "saved", "users", "bad_users", "latency", "assigned", "parts")
@@ -60,6 +60,6 @@ def _users(users: int, bad_users: int) -> ArmCount:
 
 
 def _slot(text: str) -> Slot:
-    if text not in ("a", "b"):
+    if text not in SLOTS:
         raise ValueError(f"{text!r} is no slot")
     return "a" if text == "a" else "b"

@@ -7,10 +7,10 @@ version is one row of a map. HAProxy runs inside the state folder, so all of our
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hitless.plan.instances import INSTANCES_LIMIT, InstanceId, Slot
+from hitless.plan.instances import INSTANCES_LIMIT, SLOTS, InstanceId, Slot
 from hitless.plan.system import Service, System
 from hitless.traffic import listeners, words
-from hitless.traffic.layout import CONFIG, GROUPS_MAP, NO_PORT, NO_ROW, ROUTES_MAP, ROUTING_MAP, SLOTS
+from hitless.traffic.layout import CONFIG, GROUPS_MAP, NO_PORT, NO_ROW, ROUTES_MAP, ROUTING_MAP
 from hitless.traffic.listeners import REQUEST_S
 from hitless.traffic.memory import Memory
 

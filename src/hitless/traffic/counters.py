@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hitless.plan.instances import InstanceId
+from hitless.plan.instances import SLOTS, InstanceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ def read_counters(tables: Iterable[str]) -> Counters:
     rows = (row for table in tables for row in csv.DictReader(table.lstrip("# ").splitlines()))
     for row in rows:
         service, _, slot = row["pxname"].rpartition(".")
-        if slot not in ("a", "b"):
+        if slot not in SLOTS:
             continue
         if row["svname"] == "BACKEND":
             totals[service] += int(row["req_tot"] or row["stot"] or 0)

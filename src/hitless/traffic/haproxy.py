@@ -14,14 +14,14 @@ from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder, write_atomic
 from hitless.kit.threads import in_thread
-from hitless.plan.instances import InstanceId
+from hitless.plan.instances import SLOTS, InstanceId
 from hitless.plan.system import System
 from hitless.traffic import words
 from hitless.traffic.binary import find_haproxy, version_of
 from hitless.traffic.config import GatewayConfig
 from hitless.traffic.counters import Counters, read_counters, read_info
 from hitless.traffic.groups import read_groups
-from hitless.traffic.layout import CONFIG, ROUTING_MAP, SLOTS, STATE
+from hitless.traffic.layout import CONFIG, ROUTING_MAP, STATE
 from hitless.traffic.memory import Memory
 from hitless.traffic.orders import orders_for, orders_for_all
 from hitless.traffic.ports import Place

@@ -4,7 +4,7 @@ import math
 import re
 
 from hitless.kit.errors import InvalidInput
-from hitless.plan.instances import INSTANCES_LIMIT, NAME, VERSION, InstanceId, Slot
+from hitless.plan.instances import INSTANCES_LIMIT, NAME, SLOTS, VERSION, InstanceId, Slot
 from hitless.traffic.steps import Routing
 
 _SALT = re.compile(r"[A-Za-z0-9._:-]{0,64}")
@@ -82,7 +82,7 @@ def milliseconds(seconds: float) -> str:
 
 def backend(name: str, slot: Slot) -> str:
     """Return the backend of a slot."""
-    if slot not in ("a", "b"):
+    if slot not in SLOTS:
         raise InvalidInput("unfit-for-gateway", f"{slot!r} is no slot")
     return f"{service(name)}.{slot}"
 
@@ -111,7 +111,7 @@ def row(routing: Routing, epoch: int) -> str:
     """
     arms = [
         f"{backend(routing.service, slot)}~{version(text) if (text := routing.version(slot)) else '-'}"
-        for slot in ("a", "b")
+        for slot in SLOTS
     ]
     share = routing.share.buckets
     if (routing.baseline == "b") != (share == 10_000):

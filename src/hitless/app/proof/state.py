@@ -7,12 +7,10 @@ from typing import Self
 from hitless.app.facts import Facts
 from hitless.database.steps import Contract, Expand, Withdraw
 from hitless.flags.steps import Stage
-from hitless.plan.instances import Slot
+from hitless.plan.instances import SLOTS, Slot
 from hitless.plan.step import Step
 from hitless.runtime.steps import Launch, Start, Stop
 from hitless.traffic.steps import Routing, Shift
-
-SLOTS: tuple[Slot, Slot] = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

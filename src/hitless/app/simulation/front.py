@@ -16,7 +16,6 @@ from hitless.traffic.ports import Place
 from hitless.traffic.steps import Routing
 
 LENGTHS = 512  # lengths of requests that are drawn beforehand
-SLOTS: tuple[Slot, Slot] = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
