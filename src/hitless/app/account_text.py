@@ -150,8 +150,18 @@ def _differ(told: Mapping[str, Any]) -> str:
     if "failed" in told:
         return _cell(told["failed"])
     return _cell(
-        "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['said']}" for row in told["differing"]) or "none"
+        f"{_how_many(told)}: {', '.join(_key(row) for row in told['differing'])}" if told["differing"] else "none"
     )
+
+
+def _how_many(told: Mapping[str, Any]) -> str:
+    """Say how many rows differ."""
+    number = told.get("differ", len(told["differing"]))
+    return f"at least {number:,}" if told.get("at_least") else f"{number:,}"
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    return f"{row['table']} {'/'.join(row['key'])}"
 
 
 def _verdicts(account: Mapping[str, Any]) -> Iterator[str]:

@@ -32,23 +32,32 @@ class ContractCases:
 
     async def approve(self, run: str, who: str) -> None:
         """Let a run do what it has left open. Raises Refused if nothing is, runs would meet, or it is too early."""
+        row = await self._journal.find(run)
+        if row is None:
+            raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
+        plan = Plan.from_json(row.plan, KINDS)
+        await self._refuse_meeting(row)
+        await self._refuse_early(plan, run)  # looks at databases: nobody else waits for that; the step looks once more
         async with self._deciding:
-            row = await self._journal.find(run)
-            if row is None:
-                raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
-            for other in await self._journal.in_flight():
-                if other.run != run and (both := sorted(set(row.plan["claims"]) & set(other.plan["claims"]))):
-                    raise Refused(
-                        "run-under-way",
-                        f"run {other.run} ({other.change}) has {', '.join(both)}",
-                        f"wait for it: hitless watch {other.run}",
-                    )
-            plan = Plan.from_json(row.plan, KINDS)
-            for refusal in by_time(held_until(plan, await self._journal.entries(run)), self._world.clock.now()):
-                raise refusal
-            for step in contracts(plan):
-                await self._needed.refuse(step)
+            await self._refuse_meeting(row)
             await self._engine.approve(run, who)
+
+    async def _refuse_meeting(self, row: RunRow) -> None:
+        """Raise Refused while another run has something that this one needs."""
+        for other in await self._journal.in_flight():
+            if other.run != row.run and (both := sorted(set(row.plan["claims"]) & set(other.plan["claims"]))):
+                raise Refused(
+                    "run-under-way",
+                    f"run {other.run} ({other.change}) has {', '.join(both)}",
+                    f"wait for it: hitless watch {other.run}",
+                )
+
+    async def _refuse_early(self, plan: Plan, run: str) -> None:
+        """Raise Refused while somebody needs what the run would take away."""
+        for refusal in by_time(held_until(plan, await self._journal.entries(run)), self._world.clock.now()):
+            raise refusal
+        for step in contracts(plan):
+            await self._needed.refuse(step)
 
     async def tend(self) -> None:
         """Do what was approved beforehand, or needs no approval, once its time has come. Asked now and then."""

@@ -35,6 +35,7 @@ class Reports:
             "hash": row.plan["hash"],
             "steps": [_step(step, run) for step in row.plan["steps"]],
             "open": await self._open(row.plan, run, entries),
+            "differing": await self._rolling(Plan.from_json(row.plan, KINDS)) if run.turned_back else [],
             "progress": _progress(entries),
             "requests": await self._requests(row, entries),
             "verdicts": [

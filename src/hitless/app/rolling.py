@@ -18,6 +18,9 @@ from hitless.plan.plan import Plan
 from hitless.store.postgres import Store
 
 ROUND_S = 0.2  # of comparing, for each database, every 5 s: a connection of its own is busy for 4 % of the time
+AGAIN_S = 60.0  # between two remarks of one kind
+KEYS = 20  # of rows that differ, in one remark
+_NOTHING: Mapping[str, Any] = {}
 REMARK = "rolling"  # of the journal: the database, what was compared, and what differs
 
 
@@ -47,28 +50,50 @@ class RollingVerification:
                 raise
             except HitlessError as error:
                 remark = {REMARK: step.database, "version": step.version, "failed": f"{error.code}: {error.text}"}
-            if remark is not None and news(remark, entries):
+            if remark is not None and news(remark, entries, self._world.clock.now()):
                 await self._engine.note(row.run, plan.gate or 0, remark)
 
     async def _round(self, step: Contract) -> dict[str, Any] | None:
         found = await rolling(self._world.databases.url(step.database), step.version, ROUND_S)
-        return None if found is None else {REMARK: step.database, "version": step.version, **plain(found)}
+        return None if found is None else {REMARK: step.database, "version": step.version, **for_journal(found)}
 
 
 def plain(found: Rolled) -> dict[str, Any]:
-    """Write as plain data how far it has come, and which rows differ."""
-    differing = [{"table": each.table, "key": list(each.key), "said": each.said} for each in found.differences]
-    return {"compared": found.rows, "sweeps": found.sweeps, "differing": differing}
+    """Write as plain data how far it has come, and which rows differ, with both values."""
+    rows = [{"table": each.table, "key": list(each.key), "said": each.said} for each in found.differing.listed]
+    return {"compared": found.rows, "sweeps": found.sweeps, "differing": rows, **_counted(found)}
 
 
-def news(remark: Mapping[str, Any], entries: Sequence[Entry]) -> bool:
-    """Tell whether the journal does not say so yet: a first whole sweep, other rows that differ, another trouble."""
-    told = [each.fact.remark for each in entries if isinstance(each.fact, Noted)]
-    mine = [each for each in told if each.get(REMARK) == remark[REMARK]]
-    before = mine[-1] if mine else {"differing": [], "sweeps": 0}
-    names = ("differing", "failed")
-    swept = remark.get("sweeps", 0) > 0 and not any(each.get("sweeps", 0) for each in mine)
-    return swept or any(remark.get(name) != before.get(name) for name in names)
+def for_journal(found: Rolled) -> dict[str, Any]:
+    """Write the same without values, which are the user's data: some keys, and how many rows there are."""
+    rows = [{"table": each.table, "key": list(each.key)} for each in found.differing.listed[:KEYS]]
+    return {"compared": found.rows, "sweeps": found.sweeps, "differing": rows, **_counted(found)}
+
+
+def _counted(found: Rolled) -> dict[str, Any]:
+    return {"differ": found.differing.total, "at_least": found.differing.at_least}
+
+
+def news(remark: Mapping[str, Any], entries: Sequence[Entry], now: float) -> bool:
+    """Tell whether the journal does not say so yet: a first whole sweep, rows that differ or no longer, a trouble.
+
+    `now`: seconds since the epoch. Other rows that differ than before, or another trouble, are told once a minute.
+    """
+    told = [(each.at, each.fact.remark) for each in entries if isinstance(each.fact, Noted)]
+    mine = [(at, each) for at, each in told if each.get(REMARK) == remark[REMARK]]
+    last, before = mine[-1] if mine else (0.0, _NOTHING)
+    swept = remark.get("sweeps", 0) > 0 and not any(each.get("sweeps", 0) for _, each in mine)
+    if swept or _kind(remark) != _kind(before):
+        return True
+    return _said(remark) != _said(before) and now - last >= AGAIN_S
+
+
+def _said(remark: Mapping[str, Any]) -> tuple[Any, ...]:
+    return remark.get("differing", []), remark.get("differ", 0), remark.get("failed")
+
+
+def _kind(remark: Mapping[str, Any]) -> tuple[bool, bool]:
+    return "failed" in remark, bool(remark.get("differing"))
 
 
 async def rolled_in(plan: Plan, databases: Databases) -> list[dict[str, Any]]:

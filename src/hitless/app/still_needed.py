@@ -23,8 +23,8 @@ class StillNeeded:
         for refusal in by_instances(step, await observe(self._world)):
             raise refusal
         await self._refuse_flags(step)
-        differences = await still_differing(self._world.databases.url(step.database), step.version)
-        for refusal in by_rows(step, differences):
+        differing = await still_differing(self._world.databases.url(step.database), step.version)
+        for refusal in by_rows(step, differing):
             raise refusal
 
     async def _refuse_flags(self, step: Contract) -> None:

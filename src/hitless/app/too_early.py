@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hitless.app.facts import Facts
-from hitless.database.comparing import Difference
+from hitless.database.differences import Differing
 from hitless.database.steps import Contract
 from hitless.flags.flagset import FlagSet
 from hitless.flags.reach import OWN_DEFAULT, in_reach, needs
@@ -67,13 +67,14 @@ def by_flags(step: Contract, sets: Sequence[ServedSet], default: str) -> Iterato
                     )
 
 
-def by_rows(step: Contract, differences: Sequence[Difference]) -> Iterator[Refused]:
-    """Yield the rows that differed at the last look of rolling verification."""
-    if differences:
-        shown = "; ".join(f"{each.table} {'/'.join(each.key)}: {each.said}" for each in differences[:LISTED])
+def by_rows(step: Contract, found: Differing) -> Iterator[Refused]:
+    """Yield the rows that differed at the last look of rolling verification, by key: values go into no journal."""
+    if found.listed:
+        shown = ", ".join(f"{each.table} {'/'.join(each.key)}" for each in found.listed[:LISTED])
+        number = f"at least {found.total}" if found.at_least else str(found.total)
         yield _too_early(
-            f'both sides of "{step.database}" differ in {len(differences)} rows: {shown}',
-            "correct these rows in the version that is right, then contract again (hitless show lists them all)",
+            f'both sides of "{step.database}" differ in {number} rows: {shown}',
+            "correct these rows in the version that is right, then contract again (hitless show has both values)",
         )
 
 

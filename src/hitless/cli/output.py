@@ -100,10 +100,23 @@ def _open_text(run: str, still: Mapping[str, Any]) -> Iterator[str]:
 
 def _rolling_text(found: Mapping[str, Any]) -> Iterator[str]:
     differing = found["differing"]
-    said = f"{len(differing)} rows differ: contract is refused" if differing else "none differs"
+    number = f"at least {found['differ']:,}" if found["at_least"] else f"{found['differ']:,}"
+    said = f"{number} rows differ: contract is refused" if differing else "none differs"
     times = f", all of them {found['sweeps']} times" if found["sweeps"] else ""
     yield f"  {found['database']} since the switch: {found['compared']:,} rows compared{times}; {said}"
-    yield from (f"    {row['table']} {'/'.join(row['key'])}: {row['said']}" for row in differing)
+    yield from _both_values(differing)
+
+
+def _both_values(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield from (f"    {row['table']} {'/'.join(row['key'])}: {row['said']}" for row in rows)
+
+
+def differing_text(found: Mapping[str, Any]) -> Iterator[str]:
+    """Write which rows differed in a database when its change was taken back."""
+    if found["differing"]:
+        number = f"at least {found['differ']:,}" if found["at_least"] else f"{found['differ']:,}"
+        yield f"  {found['database']}: {number} rows differed when they were last compared"
+        yield from _both_values(found["differing"])
 
 
 def fact_text(fact: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str | None:
@@ -168,6 +181,8 @@ def show_text(shown: Mapping[str, Any]) -> str:
         lines.append(f"  {progress_text(shown['progress'])}")
     if shown["open"] is not None:
         lines += _open_text(shown["run"], shown["open"])
+    for each in shown["differing"]:
+        lines += differing_text(each)
     lines += [f"verdict  {verdict['position']:>3}  {verdict_text(verdict)}" for verdict in shown["verdicts"]]
     return "\n".join(lines)
 

@@ -22,6 +22,8 @@ from hitless.database.pieces import Fill, Shadow
 from hitless.database.ranges import Bound, within
 from hitless.database.sync import moving
 
+SAID_CHARS = 1000  # of what is told about one row
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -29,7 +31,15 @@ class Difference:
 
     table: str
     key: tuple[str, ...]  # as texts
-    said: str  # each column that differs: what it is and what it should be
+    said: str  # each column that differs: what it is and what it should be; the user's data, written into no journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What the comparison of one range has found."""
+
+    listed: tuple[Difference, ...] = ()
+    total: int = 0  # how many rows of the range differ; `listed` has some of them
 
 
 def _fixed(fills: tuple[Fill, ...]) -> tuple[Fill, ...]:
@@ -59,7 +69,7 @@ def hashes(shadow: Shadow, last: Bound, bound: Bound) -> str:
 
 
 def differences(shadow: Shadow, version: str, last: Bound, bound: Bound, limit: int) -> str:
-    """Write the query for `key` and `said` of rows that differ in a range; those that are listed are known."""
+    """Write the query for `key`, `said` and `total` of rows that differ in a range; those that are listed are known."""
     link = tuple(dict(shadow.link)[each] for each in walked(shadow))
     one, many = (shadow.new, shadow.old) if shadow.shape == "merge" else (shadow.old, shadow.new)
     key = new_link(shadow) if shadow.shape == "merge" else shadow.key
@@ -78,9 +88,13 @@ def differences(shadow: Shadow, version: str, last: Bound, bound: Bound, limit: 
         f"{within(other_link, last, bound, '_hl_n')} AND NOT EXISTS (SELECT 1 FROM {quoted(one)} AS _hl_o "
         f"WHERE {same(pairs)}) AND {alone} NOT IN ({listed(shadow, version)})"
     )
-    if shadow.shape == "merge":  # an old row whose group has no new row
-        return f"({first} LIMIT {limit:d}) UNION ALL ({orphans} LIMIT {limit:d})"
-    return f"({first} LIMIT {limit:d}) UNION ALL ({orphans} LIMIT {limit:d})"
+    return shown(f"{first} UNION ALL {orphans}", limit)
+
+
+def shown(rows: str, limit: int) -> str:
+    """Write the query for some of the rows of a query for `key` and `said`, and for how many there are: `total`."""
+    text = f"left(said, {SAID_CHARS:d}) AS said"
+    return f"SELECT key, {text}, count(*) OVER () AS total FROM ({rows}) AS _hl_differing LIMIT {limit:d}"
 
 
 def _one(shadow: Shadow, key: str, where: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from hitless.database import expanding, filling, ledger, phases, reading, shape, verifying
-from hitless.database.comparing import Difference
 from hitless.database.compiled import Compiled
+from hitless.database.differences import Differing
 from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted
@@ -237,15 +237,18 @@ async def rolling(url: str, version: str, budget_s: float = 0.2) -> Rolled | Non
         return await rolled(target, version)
 
 
-async def still_differing(url: str, version: str) -> tuple[Difference, ...]:
-    """Look again at the rows of a change that differed; returns those that still do."""
+async def still_differing(url: str, version: str, budget_s: float = 1.0) -> Differing:
+    """Look again at the rows of a change that differed, for about `budget_s` seconds; returns those that still do.
+
+    What there was no time for is as it was at its last look; a range that takes more than a second alone, too.
+    """
     async with Target.open(url) as target:
         await target.set_up()
         compiled = await phases.recorded(target, version, "verified")
         if compiled is None:
-            return ()
-        await look_again(target, compiled)
-        return (await rolled(target, version)).differences
+            return Differing()
+        await look_again(target, compiled, budget_s)
+        return (await rolled(target, version)).differing
 
 
 async def rolled_so_far(url: str, version: str) -> Rolled:

@@ -1,6 +1,6 @@
 """Expand: the new version beside the old one, in one short transaction that is prepared before it takes a lock."""
 
-from hitless.database import ledger, reading
+from hitless.database import differences, ledger, reading
 from hitless.database.compile import compile_operation
 from hitless.database.compiled import Finished, Surroundings, finish, merged
 from hitless.database.folding import folded
@@ -27,6 +27,7 @@ async def expand(
     async def work() -> None:
         if await ledger.change(target, version) is not None:
             return
+        await differences.forget(target)
         around = await _surroundings(target, version, await _current(target, migrations), shown)
         if any(isinstance(each.change, RawSql) for each in operations):
             await _record(target, await _one_by_one(target, operations, around), migrations)

@@ -1,6 +1,6 @@
 """Withdraw, switch and contract on a target database; each is safe to run again after a kill at any point."""
 
-from hitless.database import ledger, reading
+from hitless.database import differences, ledger, reading
 from hitless.database.compiled import Compiled
 from hitless.database.expanding import note_direction
 from hitless.database.filling import leaf_indexes
@@ -46,6 +46,8 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
         await settled(target, version, compiled.shadows)
         await target.run_at_once(*dropped, *compiled.rollback)
         await _forget(target, version)
+        if change.state == "verified":  # else rows that differ are why it is taken back: people want to see them
+            await differences.clear(target, version)
 
     await target.politely(compiled.tables, work)
 
@@ -86,7 +88,7 @@ async def _note_the_way_down(target: Target, version: str) -> None:
 
 
 async def _forget(target: Target, version: str) -> None:
-    for table in ("checkpoint", "unmappable", "rolling", "difference", "deferred"):
+    for table in ("checkpoint", "unmappable", "rolling", "deferred"):
         await target.rows(
             f"DELETE FROM hitless.{table} WHERE space = current_schema() AND version = %s RETURNING 1",  # noqa: S608
             version,
@@ -128,6 +130,7 @@ async def contract(target: Target, compiled: Compiled, *, first: bool = False) -
         )
         await ledger.set_state(target, compiled.version, "current")
         await _forget(target, compiled.version)
+        await differences.forget(target)
 
     await target.politely(compiled.tables, work)
 

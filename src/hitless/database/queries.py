@@ -37,13 +37,19 @@ CREATE TABLE IF NOT EXISTS hitless.difference (
   space text NOT NULL DEFAULT current_schema(), version text NOT NULL, base text NOT NULL, key text[] NOT NULL,
   said text NOT NULL, last text[], bound text[], PRIMARY KEY (space, version, base, key)
 );
+ALTER TABLE hitless.difference ADD COLUMN IF NOT EXISTS total bigint NOT NULL DEFAULT 1,
+  ADD COLUMN IF NOT EXISTS sweep bigint NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS looked_at timestamptz NOT NULL DEFAULT clock_timestamp();
 CREATE TABLE IF NOT EXISTS hitless.deferred (
   space text NOT NULL DEFAULT current_schema(), version text NOT NULL, base text NOT NULL, key text[] NOT NULL,
   PRIMARY KEY (space, version, base, key)
 );
 """
 
-IS_SET_UP = "SELECT to_regclass('hitless.deferred') IS NOT NULL AS there"
+IS_SET_UP = """
+SELECT to_regclass('hitless.deferred') IS NOT NULL AND EXISTS (
+  SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('hitless.difference') AND attname = 'looked_at') AS there
+"""
 
 # the schema of the base tables: the first on the connection's path that is none of ours
 SPACE = """
@@ -172,9 +178,11 @@ SELECT coalesce((SELECT max(extract(epoch FROM replay_lag)) FROM pg_stat_replica
        CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END::float8 AS wal_bytes,
        coalesce((SELECT max(extract(epoch FROM now() - xact_start)) FROM pg_stat_activity
                  WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'), 0)::float8 AS oldest_s,
-       EXISTS (SELECT 1 FROM pg_stat_activity
-               WHERE backend_type = 'client backend' AND application_name NOT IN ('hitless', 'hitless flags')
-                 AND state_change > clock_timestamp() - interval '1 s') AS others
+       EXISTS (SELECT 1 FROM pg_stat_activity  -- of other roles' sessions one may see no more than that they are there
+               WHERE pid <> pg_backend_pid() AND usesysid IS NOT NULL
+                 AND coalesce(backend_type, 'client backend') = 'client backend'
+                 AND coalesce(application_name, '') NOT IN ('hitless', 'hitless flags')
+                 AND (backend_type IS NULL OR state_change > clock_timestamp() - interval '1 s')) AS others
 """
 
 SIZES = """

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from hitless.database import comparing, ledger, mirror
-from hitless.database.comparing import Difference
+from hitless.database import comparing, differences, ledger, mirror
+from hitless.database.comparing import Compared, Difference
 from hitless.database.compiled import Compiled
 from hitless.database.mirror import key_text
 from hitless.database.names import quoted
@@ -28,24 +28,27 @@ def parts(compiled: Compiled) -> list[Part]:
 
 
 async def verify(target: Target, compiled: Compiled, note: Note | None = None) -> None:
-    """Compare every row and note how many there were. Raises StepFailed `rows-differ` with keys and both values."""
+    """Compare every row and note how many there were. Raises StepFailed `rows-differ` with keys.
+
+    Rows that differ are listed with both values in the database; see `differences`.
+    """
     compared: dict[str, int] = {}
     await settled(target, compiled.version, compiled.shadows)
-    if differences := await differing(target, compiled, compared):
-        table = differences[0].table
-        keys = ", ".join("/".join(each.key) for each in differences if each.table == table)
-        first = f"{'/'.join(differences[0].key)}: {differences[0].said}"
-        raise StepFailed(
-            "rows-differ", f"both sides of {table} differ at key {keys}\n{first}", "look at `up` and `down`"
-        )
-    await ledger.set_state(target, compiled.version, "verified")
+    if found := await differing(target, compiled, compared):
+        table = found[0].table
+        keys = ", ".join("/".join(each.key) for each in found if each.table == table)
+        hint = "see both values of each: hitless show RUN; look at `up` and `down`"
+        raise StepFailed("rows-differ", f"both sides of {table} differ, at least at key {keys}", hint)
+    async with target.transaction():
+        await ledger.set_state(target, compiled.version, "verified")
+        await differences.clear(target, compiled.version)
     if note is not None:
         for name, rows in compared.items():
             await note({"table": name, "rows": rows, "compared": rows, "differing": 0})
 
 
 async def differing(target: Target, compiled: Compiled, compared: dict[str, int] | None = None) -> list[Difference]:
-    """Compare both sides of every row by key ranges; returns up to 20 differences for each table.
+    """Compare both sides of every row by key ranges; returns, and lists, about 20 differences for each table.
 
     `compared` gets by table how many rows were looked at.
     """
@@ -56,7 +59,10 @@ async def differing(target: Target, compiled: Compiled, compared: dict[str, int]
         last: Bound = None
         while len(mine) < LISTED:
             bound, rows = await next_bound(target, part, last, RANGE_ROWS)
-            mine += await compare(target, compiled.version, part, last, bound)
+            compared_now = await compare(target, compiled.version, part, last, bound)
+            if compared_now.total:
+                await differences.keep(target, compiled.version, table_of(part), last, bound, compared_now)
+            mine += compared_now.listed
             if compared is not None:
                 compared[table_of(part)] = compared.get(table_of(part), 0) + rows
             if bound is None:
@@ -87,20 +93,21 @@ async def next_bound(target: Target, part: Part, last: Bound, size: int) -> tupl
     return (list(found[0]["bound"]), int(found[0]["rows"])) if found else (None, 0)
 
 
-async def compare(target: Target, version: str, part: Part, last: Bound, bound: Bound) -> list[Difference]:
+async def compare(target: Target, version: str, part: Part, last: Bound, bound: Bound) -> Compared:
     """Compare one range; None as bound: all that lies behind `last`."""
     if isinstance(part, Sync):
         if last is None and bound is None:
-            return []  # no row
-        sql = (
+            return Compared()  # no row
+        sql = comparing.shown(
             f"SELECT {key_text(part.key, '_hl')} AS key, {both_values(part)} AS said "  # noqa: S608
-            f"FROM {quoted(part.table)} AS _hl WHERE {within(part.key, last, bound)} AND ({out_of_step(part)}) "
-            f"LIMIT {LISTED:d}"
+            f"FROM {quoted(part.table)} AS _hl WHERE {within(part.key, last, bound)} AND ({out_of_step(part)})",
+            LISTED,
         )
         rows = await target.rows(sql)
     else:
         (hashes,) = await target.rows(comparing.hashes(part, last, bound))
         if hashes["old_rows"] == hashes["new_rows"] and hashes["old_hash"] == hashes["new_hash"]:
-            return []
+            return Compared()
         rows = await target.rows(comparing.differences(part, version, last, bound, LISTED))
-    return [Difference(table=table_of(part), key=tuple(row["key"]), said=row["said"]) for row in rows]
+    listed = tuple(Difference(table=table_of(part), key=tuple(row["key"]), said=row["said"]) for row in rows)
+    return Compared(listed=listed, total=int(rows[0]["total"]) if rows else 0)

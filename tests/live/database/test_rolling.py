@@ -6,7 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.live.database.conftest import MOMENT
 
+from hitless.database.differences import Differing
 from hitless.database.driver import rolled_so_far, rolling, still_differing, switched
 from hitless.kit.errors import HitlessError
 
@@ -51,7 +53,7 @@ def secretly(change: Any, sql: str) -> None:
 async def one_range(change: Any) -> tuple[int, int, list[tuple[str, ...]]]:
     found = await rolling(change.url, VERSION, budget_s=0.0)
     assert found is not None
-    return found.rows, found.sweeps, [(each.table, *each.key) for each in found.differences]
+    return found.rows, found.sweeps, [(each.table, *each.key) for each in found.differing.listed]
 
 
 async def test_a_round_goes_on_where_the_last_one_stopped_and_what_differs_is_listed_with_both_values(
@@ -70,7 +72,7 @@ async def test_a_round_goes_on_where_the_last_one_stopped_and_what_differs_is_li
         (130, 1, [city, person]),  # every row was compared
     ]
     found = await rolled_so_far(change.url, VERSION)
-    assert [each.said for each in found.differences] == [
+    assert [each.said for each in found.differing.listed] == [
         "name is 'Atlantis', should be 'c7'",
         "loud is 'wrong', should be 'N77'",
     ]
@@ -83,9 +85,9 @@ async def test_what_was_mended_is_off_the_list_at_the_next_look_and_contract_end
     assert whole is not None
     assert (whole.rows, whole.sweeps) == (130, 1)
     change.rows(change.old_url, "UPDATE people SET name = 'mended' WHERE id = 77")
-    assert [each.key for each in await still_differing(change.url, VERSION)] == [("5",)]
+    assert [each.key for each in (await still_differing(change.url, VERSION)).listed] == [("5",)]
     secretly(change, "UPDATE people SET loud = upper(name)")
-    assert await still_differing(change.url, VERSION) == ()
+    assert await still_differing(change.url, VERSION) == Differing()
     await change.contract()
     assert await rolling(change.url, VERSION) is None
     assert change.rows(change.url, "SELECT count(*) FROM hitless.rolling") == [(0,)]
@@ -117,8 +119,64 @@ async def cut_while_waiting(change: Any, killer: psycopg.Connection) -> None:
 
 
 async def test_the_list_has_an_end(switched_over: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hitless.database.rolling.KEPT", 25)
+    monkeypatch.setattr("hitless.database.differences.KEPT", 25)
     secretly(switched_over, "UPDATE people SET loud = 'wrong'")
     found = await rolling(switched_over.url, VERSION, budget_s=60.0)
     assert found is not None
-    assert len(found.differences) == 25
+    assert len(found.differing.listed) == 25
+    assert (found.differing.total, found.differing.at_least) == (80, True)  # of the two ranges that are listed
+
+
+async def test_rows_are_counted_truly_where_a_range_has_more_than_are_listed(switched_over: Any) -> None:
+    secretly(switched_over, "UPDATE people SET loud = 'wrong' WHERE id <= 35 OR id > 95")
+    secretly(switched_over, "UPDATE _hitless_cities SET name = 'Atlantis' WHERE id <= 25")
+    found = await rolling(switched_over.url, VERSION, budget_s=60.0)
+    assert found is not None
+    assert [each.table for each in found.differing.listed] == ["cities"] * 20 + ["people"] * 25
+    assert (found.differing.total, found.differing.at_least) == (25 + 40, True)
+    secretly(switched_over, "UPDATE people SET loud = upper(name) WHERE id > 20")
+    secretly(switched_over, "UPDATE _hitless_cities c SET name = o.name FROM cities o WHERE o.id = c.id")
+    differing = await still_differing(switched_over.url, VERSION, budget_s=60.0)
+    assert (len(differing.listed), differing.total, differing.at_least) == (20, 20, False)
+
+
+async def test_a_look_at_rows_that_differ_has_an_end_and_the_next_one_goes_on(switched_over: Any) -> None:
+    change = switched_over
+    secretly(change, "UPDATE people SET loud = 'wrong' WHERE id IN (5, 45, 95)")
+    await rolling(change.url, VERSION, budget_s=60.0)
+    secretly(change, "UPDATE people SET loud = upper(name)")
+    left = [len((await still_differing(change.url, VERSION, budget_s=0.0)).listed) for _ in range(4)]
+    assert sorted(left, reverse=True) == left  # at least one range each time, none twice before the others
+    assert left[2:] == [0, 0]
+
+
+async def test_a_look_does_not_wait_for_a_table_that_somebody_has(switched_over: Any) -> None:
+    change = switched_over
+    secretly(change, "UPDATE people SET loud = 'wrong' WHERE id = 5")
+    secretly(change, "UPDATE _hitless_cities SET name = 'Atlantis' WHERE id = 7")
+    await rolling(change.url, VERSION, budget_s=60.0)
+    secretly(change, "UPDATE people SET loud = upper(name)")
+    secretly(change, "UPDATE _hitless_cities SET name = 'c7' WHERE id = 7")
+    with psycopg.connect(change.url) as other:
+        other.execute("LOCK TABLE people IN ACCESS EXCLUSIVE MODE")
+        found = [await still_differing(change.url, VERSION) for _ in range(2)]
+    assert [each.key for each in found[-1].listed] == [("5",)]  # as it was at its last look
+    assert (await still_differing(change.url, VERSION)).listed == ()
+
+
+async def test_what_differs_before_the_switch_can_be_seen_after_the_change_was_taken_back(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(SETUP, LOUD)
+    await change.begin()
+    for step in change.steps.before[:2]:
+        await change.driver.do(step, MOMENT)
+    secretly(change, "UPDATE people SET loud = 'wrong' WHERE id = 77")
+    with pytest.raises(HitlessError, match="at least at key 77") as failure:
+        await change.driver.do(change.steps.before[2], MOMENT)
+    assert "wrong" not in f"{failure.value}"  # it goes into the journal
+    await change.back()
+    found = (await rolled_so_far(change.url, VERSION)).differing
+    assert [each.said for each in found.listed] == ["loud is 'wrong', should be 'N77'"]
+    await change.up_to_code()
+    assert (await rolled_so_far(change.url, VERSION)).differing == Differing()

@@ -3,7 +3,10 @@
 import pytest
 
 from hitless.app.contract_rules import AGREED, FIRST_PAUSE_S, NOTHING_LOST, approval_at_start, left_open, watched
-from hitless.app.rolling import news
+from hitless.app.rolling import for_journal, news, plain
+from hitless.database.comparing import Difference
+from hitless.database.differences import Differing
+from hitless.database.rolling import Rolled
 from hitless.database.steps import Contract, Expand, Verify
 from hitless.engine.journal import Approved, Ended, Entry, Fact, Finished, Noted, Started, TurnedBack, Withheld
 from hitless.plan.plan import Plan
@@ -98,7 +101,7 @@ def remark(**more: object) -> dict[str, object]:
     return {"rolling": "main", "version": "0002_x", "compared": 1000, "sweeps": 0, "differing": [], **more}
 
 
-ROW = {"table": "people", "key": ["7"], "said": "loud is 'x', should be 'N7'"}
+ROW, OTHER = {"table": "people", "key": ["7"]}, {"table": "people", "key": ["8"]}
 
 
 def test_the_journal_is_told_of_rolling_verification_only_what_it_does_not_say_yet() -> None:
@@ -107,7 +110,27 @@ def test_the_journal_is_told_of_rolling_verification_only_what_it_does_not_say_y
     told: list[tuple[float, Fact]] = list(DONE)
     noted = []
     for each in (remark(), swept, remark(sweeps=2), differs, differs, failed, failed, differs, remark(sweeps=3)):
-        if news(each, entries(*told)):
+        if news(each, entries(*told), now=205):
             noted.append(each)
             told.append((200, Noted(1, each)))
     assert noted == [swept, differs, failed, differs, remark(sweeps=3)]
+
+
+def test_rows_that_differ_in_turn_are_told_once_a_minute() -> None:
+    told: list[tuple[float, Fact]] = list(DONE)
+    noted = []
+    for at in range(200, 500, 5):
+        each = remark(differing=[ROW if at % 10 else OTHER], differ=at)
+        if news(each, entries(*told), now=at):
+            noted.append(at)
+            told.append((at, Noted(1, each)))
+    assert noted == [200, 260, 320, 380, 440]
+
+
+def test_what_the_journal_is_told_holds_no_values() -> None:
+    rows = tuple(Difference(table="people", key=(str(n),), said="loud is 'secret'") for n in range(100))
+    found = Rolled(rows=1000, sweeps=1, differing=Differing(listed=rows, total=300, at_least=True))
+    assert "secret" in str(plain(found))
+    written = for_journal(found)
+    assert "secret" not in str(written)
+    assert (written["differ"], written["at_least"], len(written["differing"])) == (300, True, 20)

@@ -9,6 +9,7 @@ import pytest
 from hitless.app.facts import Facts, Occupied, ServiceNow
 from hitless.app.too_early import ServedSet, by_clients, by_flags, by_instances, by_rows, by_time, concerns_flags
 from hitless.database.comparing import Difference
+from hitless.database.differences import Differing
 from hitless.database.steps import Contract
 from hitless.flags.flagset import FlagSet
 from hitless.flags.plain import plain
@@ -121,9 +122,12 @@ def test_flags_and_their_clients_are_asked_for_only_where_one_concerns_the_datab
     assert list(by_clients([])) == []
 
 
-def test_a_row_that_differs_is_named_with_both_values() -> None:
-    row = Difference(table="people", key=("7", "b"), said="loud is 'x', should be 'N7'")
-    (early,) = by_rows(STEP, [row])
+def test_rows_that_differ_are_counted_and_named_without_their_values_which_are_the_users_data() -> None:
+    rows = tuple(Difference(table="people", key=(str(n), "b"), said="loud is 'x', should be 'N7'") for n in range(7))
+    (early,) = by_rows(STEP, Differing(listed=rows[:2], total=2))
     assert early.code == "contract-too-early"
-    assert early.text == "both sides of \"main\" differ in 1 rows: people 7/b: loud is 'x', should be 'N7'"
-    assert list(by_rows(STEP, [])) == []
+    assert early.text == 'both sides of "main" differ in 2 rows: people 0/b, people 1/b'
+    (early,) = by_rows(STEP, Differing(listed=rows, total=9000, at_least=True))
+    assert early.text.startswith('both sides of "main" differ in at least 9000 rows: people 0/b, ')
+    assert early.text.count("people") == 5
+    assert list(by_rows(STEP, Differing())) == []
