@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
 from hitless.engine.journal import FACT_NAMES, Ended, Entry, Noted, fold
 from hitless.engine.ports import RunRow
-from hitless.kit.errors import InvalidInput, Refused
+from hitless.kit.errors import HitlessError, InvalidInput, Refused
 from hitless.plan.change import Change, read_change
 from hitless.plan.plan import Plan
 from hitless.plan.system import System
@@ -90,8 +91,14 @@ class Controller:
             await self._databases(system).bring_up(self._world.clock)
             schemas = await self._databases(system).in_force()
             started = await bring_up(system, facts, self._world, launches, resting, schemas)
-        self._warming = asyncio.create_task(self._rehearsals.warm(self._databases(system)))
+        self._warming = asyncio.create_task(self.warm())
         return {**await self.status(), "started": started}
+
+    async def warm(self) -> None:
+        """Have what the next plan needs ready, unless something is under way. Asked now and then."""
+        with suppress(HitlessError):  # the plan itself will say so
+            if not await self._in_flight():
+                await self._rehearsals.warm(self._databases(self._file_now()))
 
     async def plan(self, source: str, *, file: str) -> Plan:
         """Return what a change would do now. Raises InvalidInput for a change that cannot be read."""

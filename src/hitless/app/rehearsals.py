@@ -11,7 +11,7 @@ from hitless.app.plan_database import Selection
 from hitless.database.clone import clone, ours
 from hitless.database.connecting import past_pooler
 from hitless.database.findings import Finding, Rehearsed
-from hitless.database.observation import look
+from hitless.database.observation import has_open_change, look
 from hitless.database.pg_dump import schema_of_database
 from hitless.database.rehearsal import Script, rehearse
 from hitless.database.running_queries import running_queries, to_views
@@ -52,13 +52,17 @@ class Rehearsals:
         return replace(found, findings=(*found.findings, *to_views(queries, selection.now.sizes), *linted))
 
     async def warm(self, databases: Databases) -> None:
-        """Have the copies of databases that have migrations ready, so that the next plan is fast."""
+        """Have the copies of databases that have migrations ready, so that the next plan is fast.
+
+        One with an open change gets no plan, and will look different afterwards.
+        """
         for name, section in databases.system.databases.items():
             if section.migrations is not None:
                 with suppress(HitlessError):
                     async with self.lock:
                         url = await past_pooler(databases.url(name))
-                        await self._clone(url, next(self._servers(name, url, databases)))
+                        if not await has_open_change(url):
+                            await self._clone(url, next(self._servers(name, url, databases)))
 
     async def _copy(self, selection: Selection, url: str, databases: Databases) -> tuple[str, str]:
         """Return an empty copy and where it is: rather in our own server than in the one that people use."""

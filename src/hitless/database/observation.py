@@ -90,6 +90,13 @@ async def look(url: str) -> DatabaseNow:
     )
 
 
+async def has_open_change(url: str) -> bool:
+    """Tell whether a change has been expanded and not contracted. Raises HitlessError `database-down`."""
+    async with Target.open(url) as target:
+        (server,) = await target.rows(SERVER)
+        return bool(server["known"]) and any(row["state"] in OPEN for row in await target.rows(CHANGES))
+
+
 def drifted(version: str, base: Catalogue, views: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """Name what the views of the version in force no longer find alike in the base tables."""
     yield from sorted(f"table {quoted(name)} is in no view of {version}" for name in base.tables if name not in views)

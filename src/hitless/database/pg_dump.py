@@ -12,6 +12,14 @@ from hitless.kit.errors import HitlessError
 DUMP_S = 30.0
 _OLDER_SERVERS = r"SET (transaction_timeout|default_table_access_method) .*"
 _LEFT_OUT = re.compile(rf"^(\\.*|{_OLDER_SERVERS}|CREATE EXTENSION .*pg_stat_statements.*)$", re.MULTILINE)
+_NAME = r"(?:\w+|\"(?:[^\"\n]|\"\")+\")"
+_QUALIFIED = rf"(?P<table>{_NAME}\.{_NAME})"
+_TABLE = re.compile(
+    rf"^(?P<start>CREATE TABLE {_QUALIFIED} \((?:\n    [^\n]*)+)\n\);\n", re.MULTILINE
+)  # no more than that
+_KEY = re.compile(
+    rf"^ALTER TABLE ONLY {_QUALIFIED}\n    ADD (?P<key>CONSTRAINT {_NAME} PRIMARY KEY \([^()\n]*\));\n", re.MULTILINE
+)
 _ENVIRONMENT = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
@@ -54,4 +62,21 @@ async def schema_of_database(program: Path, url: str) -> str:
         raise
     if process.returncode != 0:
         raise HitlessError("no-dump", f"pg_dump: {said.decode(errors='replace').strip()[-300:]}")
-    return _LEFT_OUT.sub("", output.decode()).replace("CREATE SCHEMA public;", "CREATE SCHEMA IF NOT EXISTS public;")
+    sql = _LEFT_OUT.sub("", output.decode()).replace("CREATE SCHEMA public;", "CREATE SCHEMA IF NOT EXISTS public;")
+    return keys_inside(sql)
+
+
+def keys_inside(sql: str) -> str:
+    """Put primary keys into the statements that make their tables: an index of a new table costs half as much."""
+    keys = {found["table"]: found for found in _KEY.finditer(sql)}
+    moved: set[str] = set()
+
+    def with_key(found: re.Match[str]) -> str:
+        key = keys.get(found["table"])
+        if key is None:
+            return found[0]
+        moved.add(found["table"])
+        return f"{found['start']},\n    {key['key']}\n);\n"
+
+    sql = _TABLE.sub(with_key, sql)
+    return _KEY.sub(lambda found: "" if found["table"] in moved else found[0], sql)

@@ -32,6 +32,7 @@ from hitless.store.postgres import Store
 
 STORE_PATIENCE_S = 60.0
 TENDING_S = 0.5  # between two looks at processes and gateway
+WARMING_S = 30.0  # between two looks whether empty copies of databases are as their originals
 CONTRACTS_S = 5.0  # between two looks at contracts that are due, and at the rows they wait for
 
 
@@ -76,6 +77,7 @@ async def _run(file: Path) -> int:
         *((each, TENDING_S) for each in (store.ping, world.mend, world.runtime.retire_overdue, controller.flags.tend)),
         (controller.contracts.tend, CONTRACTS_S),
         (rolling.tend, CONTRACTS_S),
+        (controller.warm, WARMING_S),
     )
     tending = [asyncio.create_task(_tend(each, every_s, abandoned)) for each, every_s in looks]
     token = (state / "run" / "token").read_text().strip()
