@@ -48,6 +48,10 @@ class Comparison:
         for verdict in self._parts().values():
             verdict.feed(tick)
 
+    def feed_alone(self, second: Second, windows: Iterable[Window | Full]) -> None:
+        """Take a second in which nobody is left to compare with: how full the new version is shows all the same."""
+        self._worse.feed(guards.alone(second, windows))
+
     @property
     def decision(self) -> Decision:
         """What is known against the new version."""

@@ -152,7 +152,7 @@ class SignalsDriver:
             await self._clock.sleep(LOOK_AGAIN_S)
 
     async def _keep(self, watching: Watching, moment: Moment) -> None:
-        if watching.step.compares:
+        if watching.step.compares or watching.step.loads:
             await self._evidence.keep(moment.run, watching.step.service, watching.dump())
 
 

@@ -83,6 +83,11 @@ def tick(second: Second, step: Watch, windows: Iterable[Window | Full], ends: En
     return Tick(second.at, _arm(canary, ends[0], ours), _arm(baseline, ends[1], theirs), places)
 
 
+def alone(second: Second, windows: Iterable[Window | Full]) -> Tick:
+    """Return what shows of the new version where nothing is compared."""
+    return Tick(second.at, None, None, dict(_measured(each) for each in windows if isinstance(each, Full)))
+
+
 def _needs_groups(step: Watch) -> bool:
     return step.placebo or step.errors_by == "groups"
 

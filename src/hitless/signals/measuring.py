@@ -32,7 +32,7 @@ class Measuring:
         """Ask for one window after the other for ever, from the first one that lies wholly after `since`."""
         waiting = self._waiting[metric.name] = deque(maxlen=WAITING_LIMIT)
         since = max(since, self._clock.now() - CATCH_UP_S)
-        until = (math.ceil(since / metric.every_s) + 1) * metric.every_s
+        until = _first(metric, since)
         while True:
             await self._clock.sleep(max(0.0, until + metric.lag_s - self._clock.now()))
             waiting.append(await self._window(metric, until))
@@ -64,6 +64,13 @@ class Measuring:
                 return window(metric, until, (before, after), versions)
             case _:
                 raise OSError(f"{metric.name} is no counter and no load")
+
+
+def _first(metric: Measured, since: float) -> float:
+    """Return the end of the first window that lies wholly after `since`; a load is looked at in a moment."""
+    if isinstance(metric, Load):
+        return (math.floor(since / metric.every_s) + 1) * metric.every_s
+    return (math.ceil(since / metric.every_s) + 1) * metric.every_s
 
 
 async def _shown(source: Counters, metric: Metric, at: float) -> Shown:

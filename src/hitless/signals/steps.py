@@ -18,7 +18,7 @@ class Watch:
     """Compare the users of both versions for `bake_s`, and go back if the new one is worse.
 
     Observed: at least one user in each arm since the step began. Without that the step holds, and goes back after
-    `no_evidence_s`. At 100 % there is no baseline: circuit breaker and crash guard alone watch, for `bake_s`.
+    `no_evidence_s`. At 100 % there is no baseline: circuit breaker, crash guard and loads watch, for `bake_s`.
     """
 
     room: ClassVar[str] = "signals"
@@ -52,8 +52,8 @@ class Watch:
 
     @property
     def measured(self) -> tuple[Measured, ...]:
-        """All that others measure."""
-        return (*self.metrics, *self.loads)
+        """All that others measure and that this step looks at; counters are compared or say nothing."""
+        return (*self.metrics, *self.loads) if self.compares else self.loads
 
     @property
     def compares(self) -> bool:

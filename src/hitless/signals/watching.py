@@ -88,6 +88,7 @@ class Watching:
     seen_until: float = 0.0  # the end of the last second that was no lost one
     next_at: int = 0  # the first second that was not counted yet
     measured_until: dict[str, float] = field(default_factory=dict)  # by metric: the end of the last window that counted
+    void_since: int | None = None  # the second in which the comparison stopped being believed
     harm: Harm = field(init=False)
     ends: Ends = field(init=False)  # of the old version
     comparison: Comparison = field(init=False)
@@ -128,9 +129,7 @@ class Watching:
         if second.at < self.compares_from:
             self._ends()  # what ends while it warms up is not compared
             return
-        if self.step.compares:
-            self.comparison.feed(second, self.step, windows, self._ends())
-            self.measured_until |= {each.metric: each.until for each in windows}
+        self._compare(second, windows)
         if second.lost or self.harm.outage or not self.harm.ends.known:  # an outage of both says nothing about the new
             self.lost_s += 1
             return
@@ -139,9 +138,29 @@ class Watching:
         self.canary.count(second, self.step.service, self.step.canary)
         self.baseline.count(second, self.step.service, self.step.baseline)
 
+    def _compare(self, second: Second, windows: tuple[Window | Full, ...]) -> None:
+        if self.step.compares:
+            self.comparison.feed(second, self.step, windows, self._ends())
+        else:
+            self.comparison.feed_alone(second, windows)
+        self.measured_until |= {each.metric: each.until for each in windows}
+        if not self.comparison.void:
+            self.void_since = None
+        elif self.void_since is None:
+            self.void_since = second.at
+
     def dump(self) -> bytes:
         """Return what a new controller needs to go on with the same test."""
-        names = ("position", "started_at", "intact_s", "lost_s", "seen_until", "next_at", "measured_until")
+        names = (
+            "position",
+            "started_at",
+            "intact_s",
+            "lost_s",
+            "seen_until",
+            "next_at",
+            "measured_until",
+            "void_since",
+        )
         plain = {name: getattr(self, name) for name in names}
         arms = {"canary": asdict(self.canary), "baseline": asdict(self.baseline)}
         ends = {"canary": self.harm.ends.dump(), "baseline": self.ends.dump()}
@@ -156,15 +175,21 @@ class Watching:
             self.comparison.restore(plain["comparison"])
             if (plain["position"], plain.get("started_at")) != (self.position, self.started_at):  # or it begins anew
                 self.comparison.next_step(self.step)
+                self._measure_on(plain["measured_until"])
                 return
             self.canary, self.baseline = Arm(**plain["canary"]), Arm(**plain["baseline"])
             self.intact_s, self.lost_s = plain["intact_s"], plain["lost_s"]
             self.seen_until, self.next_at = plain["seen_until"], plain["next_at"]
-            self.measured_until = plain["measured_until"]
+            self.measured_until, self.void_since = plain["measured_until"], plain.get("void_since")
             self.harm.ends.restore(plain["ends"]["canary"])
             self.ends.restore(plain["ends"]["baseline"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no watch that was kept: {error!r}") from None
+
+    def _measure_on(self, kept: Mapping[str, float]) -> None:
+        """Go on with the loads where an earlier step of the run stopped: how full the new version is knows no step."""
+        for load in self.step.loads:
+            self.measured_until[load.name] = kept.get(load.name, self.compares_from)
 
     def _ends(self) -> tuple[tuple[int, int], tuple[int, int]]:
         new, old = self.harm.ends, self.ends
@@ -196,7 +221,7 @@ class Watching:
     @property
     def reason(self) -> StepFailed | None:
         """Say why the new version must not stay; None: nothing says so."""
-        if self.harm.reason is not None or not (self.step.compares and self.comparison.is_worse):
+        if self.harm.reason is not None or not self.comparison.is_worse:
             return self.harm.reason
         text = harm_in_words(self.comparison.decision, self.step)
         return StepFailed(WORSE, text, f"see what it says: hitless logs {self.step.service}")
@@ -265,8 +290,13 @@ class Watching:
         """Since when there has been nothing to go by."""
         if self.step.evidence == "none":
             return math.inf
-        waits = self.step.compares and (self.step.evidence == "required" or not self.observed)
-        return self.compares_from if waits else self.seen_until
+        if not self.step.compares:
+            return self.seen_until
+        if self.step.evidence == "required" and not self.comparison.is_fine:
+            return self.compares_from
+        if self.void_since is not None:
+            return self.void_since
+        return self.seen_until if self.observed else self.compares_from
 
     def _hint(self) -> str:
         """How many requests it takes until one is likely to be of the new version."""

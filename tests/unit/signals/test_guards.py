@@ -86,9 +86,59 @@ def test_arms_that_do_not_get_the_users_meant_for_them_hold_the_step_say_so_and_
     assert decision.holds
     assert "its share is 0.1" in decision.needs
     assert "its share is 0.1" in watching.numbers()["doubts"][0]
-    last = watching.decide(BEGIN + 301.0)
+    last = watching.decide((watching.void_since or 0) + 301.0)
     assert isinstance(last, GoBack)
     assert last.failure.code == "no-evidence"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_shares_that_go_off_late_in_a_long_bake_have_the_whole_time_to_get_well(killed: bool) -> None:
+    step = replace(STEP, bake_s=600, no_evidence_s=60)
+    watching = Watching(step, float(BEGIN))
+    good = [second(BEGIN + n, arm(10, assigned=1), arm(90, assigned=9)) for n in range(1, 300)]
+    off = [second(BEGIN + n, arm(10, assigned=10), arm(90, assigned=0)) for n in range(300, 340)]
+    assert gone_at(watching, good + off) is None
+    assert (since := watching.void_since) is not None
+    if killed:
+        kept, watching = watching.dump(), Watching(step, float(BEGIN))
+        watching.restore(kept)
+    assert isinstance(watching.decide(since + 59.0), Stay)
+    assert isinstance(watching.decide(since + 61.0), GoBack)
+
+
+def test_a_fine_version_that_must_have_evidence_may_bake_for_longer_than_it_may_wait() -> None:
+    step = replace(STEP, evidence="required", bake_s=600, no_evidence_s=300, sample_ratio=False)
+    watching = Watching(step, float(BEGIN))
+    seconds = [second(BEGIN + n, arm(10), arm(90, bad=9)) for n in range(1, 602)]
+    assert gone_at(watching, seconds[:400]) is None
+    assert watching.finding == "fine"
+    for each in seconds[400:]:
+        watching.count(each)
+    assert isinstance(watching.decide(BEGIN + 603.0), GoOn)
+
+
+@pytest.mark.parametrize(("load", "gone"), [(0.95, True), (0.5, False)])
+def test_where_there_is_no_old_version_a_full_one_is_held_against_its_own_limit(load: float, gone: bool) -> None:
+    watching = Watching(replace(STEP, share=EVERYBODY), float(BEGIN))
+    for n in range(1, 120):
+        full = (Full(metric="saturation", until=BEGIN + n, canary=load),) if n % 15 == 0 else ()
+        watching.count(second(BEGIN + n), full)
+    assert isinstance(watching.decide(BEGIN + 122.0), GoBack) == gone
+    assert watching.numbers()["guard"] == ("saturation" if gone else "")
+
+
+def test_a_version_that_is_full_over_several_short_steps_is_full_all_the_same() -> None:
+    watching, steps = Watching(STEP, float(BEGIN)), [replace(STEP, share=share) for share in (Share(3000), EVERYBODY)]
+    for n in range(1, 120):
+        if n in {40, 80}:
+            kept, watching = watching.dump(), Watching(steps[n // 80], float(BEGIN + n), position=n)
+            watching.restore(kept)
+            assert watching.measured_until["saturation"] == BEGIN + n // 15 * 15
+        full = (Full(metric="saturation", until=BEGIN + n, canary=0.95),) if n % 15 == 0 else ()
+        watching.count(second(BEGIN + n), full)
+        if isinstance(watching.decide(BEGIN + n + 1.0), GoBack):
+            break
+    assert (n, watching.numbers()["guard"]) == (75, "saturation")
 
 
 def test_shares_that_are_as_meant_hold_nothing_nor_does_a_group_that_was_chosen() -> None:
