@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hitless.app import sight
+from hitless.app import blind_guards, sight
 from hitless.app.exposure import exposures, remarks
 from hitless.app.exposure import to_json as exposure_json
 from hitless.app.facts import Felt
@@ -39,6 +39,9 @@ class Planner:
         found = exposures(steps)
         exposure = exposure_json(found, self.exposed_by)
         seen = sight.sights(steps, self.felt)
+        blind = blind_guards.blind_guards(steps, self.change)
+        unseen = *sight.refusals(seen, self.change), *blind_guards.refusals(blind, self.change)
+        told = *sight.remarks(seen, self.change, self.felt), *blind_guards.remarks(blind)
         return Plan(
             change=self.change.change,
             why=self.change.why,
@@ -47,11 +50,11 @@ class Planner:
             steps=steps,
             gate=len(whole.reversible) if whole.needs_approval else None,
             on_failure=self.change.on_failure,
-            refusals=(*refusals, *proof.refusals, *sight.refusals(seen, self.change)),
-            remarks=(*whole.remarks, *remarks(found, exposure), *sight.remarks(seen, self.change, self.felt)),
+            refusals=(*refusals, *proof.refusals, *unseen),
+            remarks=(*whole.remarks, *remarks(found, exposure), *told),
             proof=proof_json(proof),
             exposure=exposure,
-            guards=sight.to_json(seen, self.change, self.felt),
+            guards=sight.to_json(seen, self.change, self.felt) | {"blind": blind_guards.to_json(blind)},
         )
 
     def _taken(self, claims: frozenset[str]) -> Iterator[Refusal]:
