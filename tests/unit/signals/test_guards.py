@@ -328,6 +328,19 @@ def test_a_second_comes_over_the_wire_as_it_was() -> None:
     assert json.loads(write_second(met))["outcomes"]
 
 
+def test_what_is_still_needed_is_told_also_where_nobody_was_bad_with_the_old_version() -> None:
+    watching, told = Watching(STEP, float(BEGIN)), []
+    for n in range(1, 200):
+        watching.count(second(BEGIN + n, arm(10, bad=int(n % 5 == 0))))
+        told.append(watching.numbers()["users_needed"])
+        if watching.finding == "worse":
+            break
+    assert watching.finding == "worse"
+    needed = [each for each in told if each]
+    assert 0 < needed[-1] < needed[0] < 1000
+    assert told[-1] is None
+
+
 def test_what_a_guard_would_still_need_is_told_of_requests_alone() -> None:
     watching = Watching(STEP, float(BEGIN))
     for n in range(1, 12):
