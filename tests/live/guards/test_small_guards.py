@@ -120,7 +120,7 @@ class Small:
         path = self.folder / f"{name}.yaml"
         path.write_text(
             f"change: {name}\nguards: {{ {guards} }}\nservices: {{ {name}: {{ to: '{version}', steps: {steps}, "
-            "bake: 12s, no_evidence: 15s } }\n"
+            "bake: 8s, no_evidence: 12s } }\n"
         )
         if name in SALTED:
             plan = json.loads(self.hitless("--json", "plan", str(path)))
