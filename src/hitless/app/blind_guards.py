@@ -74,9 +74,9 @@ _Found = Iterator[tuple[str, str, float | None]]  # rule, why, the bake that wou
 def _loads(step: Watch, before: _Before) -> _Found:
     """A look comes every `every`, is known `lag` later, and full means full at every look for so long."""
     for load in step.loads:
-        needs_s = load.lag_s + load.every_s + load.for_s - before.baked_s
+        needs_s = load.lag_s + load.every_s + load.full_s - before.baked_s
         if step.bake_s < needs_s:
-            said = f"{load.name} knows after {format_duration(load.lag_s + load.every_s + load.for_s)} at the earliest"
+            said = f"{load.name} knows after {format_duration(load.lag_s + load.every_s + load.full_s)} at the earliest"
             yield "blind-saturation", f"{said}, and the bake of {format_duration(step.bake_s)} is over before", needs_s
 
 

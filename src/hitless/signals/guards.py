@@ -38,7 +38,8 @@ def against(step: Watch) -> list[Guard]:
     if step.conversion is not None:
         guards.append(Business(on=OUTCOMES, margin=step.conversion.margin, weight=BUSINESS))
     return guards + [
-        Saturation(limit=load.limit, for_s=load.for_s, on=f"{METRIC}{load.name}", name=load.name) for load in step.loads
+        Saturation(limit=load.limit, for_s=load.full_s, on=f"{METRIC}{load.name}", name=load.name)
+        for load in step.loads
     ]
 
 

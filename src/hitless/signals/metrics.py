@@ -13,6 +13,7 @@ from hitless.signals.ports import ArmCount
 
 Source = Literal["prometheus", "opentelemetry"]
 
+LATE_S = 2  # a look may be so much later than it is due
 SERIES_LIMIT = 1000  # of one expression
 
 
@@ -44,6 +45,11 @@ class Load(Measured):
     load: str
     limit: float
     for_s: int
+
+    @property
+    def full_s(self) -> int:
+        """For how long it must be full: at least from one look to the next, though that one comes a little late."""
+        return max(self.for_s, math.ceil(self.every_s) + LATE_S)
 
 
 class Sample(NamedTuple):

@@ -253,6 +253,14 @@ def test_a_version_that_alone_is_full_for_long_goes_back(
         assert "orders 2: the canary alone has been at 0.9 of its capacity" in watching.numbers()["reason"]
 
 
+def test_full_for_one_interval_is_seen_though_looks_come_a_second_late_now_and_then() -> None:
+    watching = Watching(replace(STEP, loads=(replace(FULL, for_s=15),)), float(BEGIN))
+    for n in range(1, 80):
+        full = (Full(metric="saturation", until=BEGIN + n, canary=1.0),) if n in {15, 31, 47, 63, 79} else ()
+        watching.count(second(BEGIN + n), full)
+    assert watching.numbers()["guard"] == "saturation"
+
+
 def test_a_source_of_loads_that_falls_silent_between_two_full_looks_is_no_evidence() -> None:
     watching = Watching(STEP, float(BEGIN))
     for n in range(1, 300):
