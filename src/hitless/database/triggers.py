@@ -106,7 +106,7 @@ def _last(sync: Sync, version: str, kind: str) -> str:
     lost = sum(2 << (2 * number) for number in range(len(groups(sync))))
     lines = [
         "#variable_conflict use_column",
-        f"DECLARE _hitless_new boolean := ({_MARK} & {PENDING}) <> 0;",
+        f"DECLARE _hitless_new boolean := ({_MARK} & {PENDING}) <> 0; _hitless_why text;",
         "BEGIN",
         f"{_MARK} := {_MARK} & ~{PENDING}::bigint;",
     ]
@@ -122,18 +122,27 @@ def _last(sync: Sync, version: str, kind: str) -> str:
     key = f"ARRAY[{', '.join(f'NEW.{quoted(each)}::text' for each in sync.key)}]::text[]"
     if kind == "UPDATE":
         old_key = key.replace("NEW.", "OLD.")
-        lines.append(f"IF OLD.{quoted(MARK)} & {lost} <> 0 THEN {forget(version, sync.table, old_key)} END IF;")
-    lines.append(f"IF {_MARK} & {lost} <> 0 THEN {list_row(version, sync.table, key, '_hitless_new')} END IF;")
+        gone = forget(version, sync.table, old_key).removesuffix(";")
+        lines.append(f"IF OLD.{quoted(MARK)} & {lost} <> 0 THEN {gone} RETURNING why INTO _hitless_why; END IF;")
+    by_new = " OR ".join(f"({_MARK} >> {2 * number} & 3) = 3" for number in range(len(groups(sync))))
+    lines.append(f"IF {_MARK} & {lost} <> 0 THEN {list_row(version, sync.table, key, by_new, '_hitless_why')} END IF;")
+    lines.append(
+        "IF current_setting('hitless.why', true) <> '' THEN PERFORM set_config('hitless.why', '', true); END IF;"
+    )
     return "\n".join([*lines, "RETURN NEW;", "END"])
 
 
-def list_row(version: str, table: str, key: str, new: str) -> str:
-    """Write the statement that lists a row which the other side cannot hold."""
+def list_row(version: str, table: str, key: str, new: str, before: str = "NULL") -> str:
+    """Write the statement that lists a row which the other side cannot hold.
+
+    `new`: the condition that the new side wrote what it cannot; `before`: what the server said of it when it did.
+    """
     return (
         "INSERT INTO hitless.unmappable (version, base, key, side, why) "
         f"VALUES ({literal(version)}, {literal(table)}, {key}, CASE WHEN {new} THEN 'new' ELSE 'old' END, "
-        "coalesce(current_setting('hitless.why', true), '')) ON CONFLICT (space, version, base, key) "
-        "DO UPDATE SET side = excluded.side, why = excluded.why, at = clock_timestamp();"
+        f"coalesce(nullif(current_setting('hitless.why', true), ''), {before}, '')) "
+        "ON CONFLICT (space, version, base, key) DO UPDATE SET side = excluded.side, why = excluded.why, "
+        "at = clock_timestamp();"
     )
 
 

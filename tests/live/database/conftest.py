@@ -1,5 +1,6 @@
 """What tests of schema changes do again and again."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from hitless.database.urls import version_url
 from hitless.plan.ports import Moment
 
 OLD, NEW = "0001_before", "0002_change"
+EXAMPLES = int(os.environ.get("HITLESS_EXAMPLES", "5"))  # of each property; more are other ones each time
+DERANDOMIZED = "HITLESS_EXAMPLES" not in os.environ
 
 
 async def note(remark: dict[str, object]) -> None:

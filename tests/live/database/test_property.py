@@ -8,17 +8,12 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.live.database.conftest import DERANDOMIZED, EXAMPLES, MOMENT, NEW
 
-from hitless.plan.ports import Moment
+from hitless.database.driver import rolling, switched
+from hitless.database.steps import Withdraw
 
 pytestmark = pytest.mark.live
-
-
-async def note(_: dict[str, object]) -> None:
-    """Progress."""
-
-
-MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
 
 SETUP = """
 CREATE TABLE t (id int PRIMARY KEY, a int, b text NOT NULL DEFAULT 'b', c int NOT NULL DEFAULT 7, d text);
@@ -151,31 +146,30 @@ def compare(connection: psycopg.Connection[Any], rows: dict[int, dict[str, Any]]
 
 
 @pytest.mark.parametrize("shadow", [False, True], ids=["in place", "shadow"])
-def test_both_versions_always_show_what_the_model_shows(
-    changing: Callable[[str, str], Any], shadow: bool, request: pytest.FixtureRequest
-) -> None:
-    wheel = "wheel" in request.node.callspec.id
-
+def test_both_versions_always_show_what_the_model_shows(changing: Callable[[str, str], Any], shadow: bool) -> None:
     @settings(
-        max_examples=8 if wheel else 3,
+        max_examples=EXAMPLES,
         deadline=None,
-        derandomize=True,
+        derandomize=DERANDOMIZED,
+        database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )
-    @given(chosen=st.sets(st.integers(0, 5), min_size=1), early=WRITES, late=WRITES)
-    def check(chosen: set[int], early: list[Any], late: list[Any]) -> None:
+    @given(chosen=st.sets(st.integers(0, 5), min_size=1), early=WRITES, late=WRITES, after=WRITES)
+    def check(chosen: set[int], early: list[Any], late: list[Any], after: list[Any]) -> None:
         if 4 in chosen:
             chosen = chosen | {2}  # its down reads e
         if shadow:
             chosen = {0, 2, 3, 4}
         text = SHADOW if shadow else "\n  - ".join(CHOICES[each] for each in sorted(chosen))
-        asyncio.run(_lived(changing(SETUP, f"operations:\n  - {text}\n"), chosen, early, late, shadow))
+        asyncio.run(_lived(changing(SETUP, f"operations:\n  - {text}\n"), chosen, early, late, after, shadow))
 
     check()
 
 
-async def _lived(change: Any, chosen: set[int], early: list[Any], late: list[Any], shadow: bool) -> None:
+async def _lived(
+    change: Any, chosen: set[int], early: list[Any], late: list[Any], after: list[Any], shadow: bool
+) -> None:
     await change.begin()
     await change.driver.do(change.steps.before[0], MOMENT)
     with psycopg.connect(change.url) as base:
@@ -197,4 +191,14 @@ async def _lived(change: Any, chosen: set[int], early: list[Any], late: list[Any
             carry_out(old if step[0] == "old" else new, model, step, shadow)
         compare(old, model.old, names_of("old", chosen, shadow))
         compare(new, model.new, names_of("new", chosen, shadow))
+        await switched(change.url, NEW, on=True)
+        for step in after:
+            carry_out(old if step[0] == "old" else new, model, step, shadow)
+        compare(old, model.old, names_of("old", chosen, shadow))
+        compare(new, model.new, names_of("new", chosen, shadow))
+    found = await rolling(change.url, NEW, budget_s=60.0)
+    assert found is None or found.differing.listed == ()
     await change.verify()
+    await change.driver.do(Withdraw(database="main", version=NEW), MOMENT)
+    with psycopg.connect(change.url) as base:
+        compare(base, model.old, names_of("old", chosen, shadow))

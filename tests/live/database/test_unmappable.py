@@ -119,3 +119,22 @@ async def test_or_is_listed_where_the_migration_says_so(changing: Callable[[str,
     change.rows(change.old_url, "UPDATE people SET name = 'abc' WHERE id = 20030")
     assert await unmappable(change.url, "0002_change") == []
     await change.back()
+
+
+async def test_a_row_that_the_new_version_wrote_stays_listed_as_its_own_whatever_the_old_one_does_to_it(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(SETUP, WIDEN)
+    await change.begin()
+    await change.up_to_code()
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.new_url, "UPDATE people SET age = 5000000000 WHERE id IN (3, 4)")
+    change.rows(change.old_url, "UPDATE people SET name = 'Somebody Else' WHERE id = 3")
+    change.rows(change.old_url, "UPDATE people SET id = 104 WHERE id = 4")
+    found = await unmappable(change.url, "0002_change")
+    assert sorted((each.key, each.side, each.why[:5]) for each in found) == [
+        (("104",), "new", "22003"),
+        (("3",), "new", "22003"),
+    ]
+    with pytest.raises(Refused, match="--accept-loss 2"):
+        await change.back()
