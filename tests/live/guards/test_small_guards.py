@@ -1,6 +1,6 @@
 """Guards that a change file asks for, each in a case in which it must fire beside one in which it must not.
 
-All changes are under way at once, each of a service of its own, so that the whole takes less than a minute.
+All changes are under way at once, each of a service of its own, so that the whole takes about a minute.
 """
 
 import json
@@ -120,7 +120,7 @@ class Small:
         path = self.folder / f"{name}.yaml"
         path.write_text(
             f"change: {name}\nguards: {{ {guards} }}\nservices: {{ {name}: {{ to: '{version}', steps: {steps}, "
-            "bake: 8s, no_evidence: 12s } }\n"
+            "bake: 12s, no_evidence: 15s } }\n"
         )
         if name in SALTED:
             plan = json.loads(self.hitless("--json", "plan", str(path)))
