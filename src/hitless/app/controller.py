@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
 from hitless.app.observation import instance_states, observe, status_of
 from hitless.app.paths import load_system
+from hitless.app.plan_database import DatabasePart
 from hitless.app.plan_flags import FlagsNow, FlagsPart
 from hitless.app.plan_services import ServicesPart
 from hitless.app.planner import Planner
@@ -30,6 +31,7 @@ from hitless.app.proof.state import State
 from hitless.app.rehearsals import Rehearsals
 from hitless.app.report import Reports
 from hitless.app.simulating import simulated
+from hitless.app.still_needed import StillNeeded
 from hitless.app.way_back import against_going_back
 from hitless.app.world import KINDS, World
 from hitless.engine.engine import Engine
@@ -127,7 +129,7 @@ class Controller:
             felt=facts.felt,
         )
         return planner.plan(
-            databases.part.propose(),
+            replace(databases.part, held_by=await self._held_by(databases.part)).propose(),
             services.propose(),
             FlagsPart(system=system, change=change, now=await self._flags_now(change)).propose(),
         )
@@ -135,6 +137,12 @@ class Controller:
     async def simulate(self, plan: Plan, runs: int) -> dict[str, Any] | None:
         """Return what comes of seeded runs of a plan in a world like this one; None for a plan that is refused."""
         return None if plan.refusals else await simulated(plan, await observe(self._world), runs)
+
+    async def _held_by(self, part: DatabasePart) -> dict[str, tuple[str, ...]]:
+        """Return by database which flags hold the contract of a change up as they are now."""
+        needed = StillNeeded(self._world)
+        chosen = [each for each in part.selections.values() if each.chosen]
+        return {each.name: await needed.flags(each.name, each.version) for each in chosen if not each.against()}
 
     async def _flags_now(self, change: Change) -> FlagsNow:
         """A change without flags is planned also while the flag server is away."""

@@ -108,6 +108,7 @@ class DatabasePart:
     rehearsed: Mapping[str, Rehearsed] = field(default_factory=dict)
     services: Mapping[str, ServiceNow] = field(default_factory=dict)
     schemas: SchemaChoice = field(default_factory=SchemaChoice)
+    held_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # database -> flags that need its old side now
 
     def propose(self) -> Proposal:
         """Return the steps, with every reason against them that can be seen now."""
@@ -156,6 +157,7 @@ class DatabasePart:
         for flag, staged in self.change.flags.items():
             if staged.stages[-1:] != (EVERYONE,):
                 yield f"{name}: contract waits until flag {flag} stands at everyone; its last stage here is not"
+        yield from (f"{name}: contract waits as long as {text}" for text in self.held_by.get(name, ()))
         if rehearsed.where:
             yield f"{name}: rehearsed in {rehearsed.where}, with {rehearsed.queries} queries of the running code"
         for finding in rehearsed.findings:

@@ -1,5 +1,7 @@
 """Looks who still needs the old side of a database; contract is refused for it, asked for or done by itself."""
 
+from contextlib import suppress
+
 from hitless.app.observation import observe
 from hitless.app.too_early import ServedSet, by_clients, by_flags, by_instances, by_rows, concerns_flags
 from hitless.app.world import World
@@ -8,6 +10,7 @@ from hitless.database.steps import Contract
 from hitless.flags.bundle import DEFAULT
 from hitless.flags.flagset import FlagSet
 from hitless.flags.plain import plain
+from hitless.kit.errors import HitlessError
 from hitless.plan.ports import Driver, Moment
 from hitless.plan.step import Step
 
@@ -26,6 +29,16 @@ class StillNeeded:
         differing = await still_differing(self._world.databases.url(step.database), step.version)
         for refusal in by_rows(step, differing):
             raise refusal
+
+    async def flags(self, database: str, version: str) -> tuple[str, ...]:
+        """Say which flags would hold a contract of a schema version up, as they are now.
+
+        Nothing where the flag server does not answer: a plan says what is known.
+        """
+        with suppress(HitlessError):
+            step = Contract(database=database, version=version)
+            return tuple(each.text for each in by_flags(step, await self._sets(), DEFAULT))
+        return ()
 
     async def _refuse_flags(self, step: Contract) -> None:
         sets = await self._sets()

@@ -96,7 +96,13 @@ async def _forget(target: Target, version: str) -> None:
 
 
 async def switched(target: Target, version: str, *, on: bool) -> None:
-    """Note that code speaks the new version: rows that the old side cannot hold are recorded, no longer refused."""
+    """Note that code speaks the new version: rows that the old side cannot hold are recorded, no longer refused.
+
+    Either way rows are in step afterwards that a session left to another one, which gave up before now.
+    """
+    change = await ledger.change(target, version)
+    if change is not None and change.compiled is not None and change.state not in ("current", "past"):
+        await settled(target, version, change.compiled.shadows)
     await target.rows(
         "UPDATE hitless.schema_change SET switched = %s WHERE space = current_schema() AND version = %s RETURNING 1",
         on,

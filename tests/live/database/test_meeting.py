@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from hitless.database.driver import rolling
+from hitless.database.driver import rolling, switched
 
 pytestmark = pytest.mark.live
 SETUP = """
@@ -99,6 +99,13 @@ async def test_what_was_left_to_a_transaction_that_gave_up_is_done_by_the_contro
     await rolling(change.url, "0002_change")
     assert change.rows(change.old_url, "SELECT total, note, town FROM orders WHERE id = 7") == ([row] if row else [])
     assert change.rows(change.url, BOTH) == [(0,)]
+    assert change.rows(change.url, "SELECT * FROM hitless.deferred") == []
+
+
+async def test_a_switch_back_is_over_only_when_nothing_is_left_to_anybody(change: Any) -> None:
+    assert await at_once(change, old=OLD_WRITE, new=NEW_WRITE, end="ROLLBACK") == []
+    await switched(change.url, "0002_change", on=False)
+    assert change.rows(change.old_url, "SELECT total, note, town FROM orders WHERE id = 7") == [(7, "n7", "Bonn")]
     assert change.rows(change.url, "SELECT * FROM hitless.deferred") == []
 
 

@@ -118,9 +118,13 @@ def it_is_too_early_while_a_variant_needs_the_old_side(shop, run: str) -> None:
 def test_a_name_is_split_while_people_use_it_taken_back_and_split_for_good(shop_to_keep, url, load) -> None:
     shop = shop_to_keep
     alone = written(shop, "split", ["0002_split_name"], accounts={"to": "1.2", **QUICK})
+    shop.run("flags", "stage", "whole-names", "50%")
+    shop.run("flags", "set", "whole-names", "--needs-schema", "off=main/0001_shop")
     plan = shop.json("plan", alone)
+    shop.run("flags", "set", "whole-names", "--needs-schema", "")
     assert plan["refusals"] == []
     assert any("contract waits until these have moved: orders 1.0 on 0001_shop" in each for each in plan["remarks"])
+    assert any("contract waits as long as flag whole-names still gives" in each for each in plan["remarks"])
     assert [step["describe"].split()[0] for step in plan["steps"] if step["room"] == "database"] == [
         *("expand", "backfill", "verify", "switch", "verify", "contract"),
     ]
@@ -251,6 +255,38 @@ def test_what_was_done_by_hand_is_named_before_anything_runs(shop_to_keep, url) 
         finally:
             connection.execute("ALTER TABLE accounts DROP COLUMN by_hand")
             file.unlink()
+
+
+def takes_writes(url: str, *, yes: bool) -> None:
+    """As a failover does it: who connects from now on meets a server that only reads, or one that writes again."""
+    how = "RESET default_transaction_read_only" if yes else "SET default_transaction_read_only = on"
+    options = "-cdefault_transaction_read_only=off"
+    with psycopg.connect(url, autocommit=True, application_name="hitless", options=options) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} {how}".encode())
+
+
+def test_a_database_that_stops_taking_writes_in_the_middle_of_a_run_is_waited_for(shop_to_keep, url, loose) -> None:
+    shop = shop_to_keep
+    slow = {"restart": True, "bake": "3s", "evidence": "none"}
+    change = written(shop, "read-only", [loose], accounts=slow, orders={"restart": True, **QUICK})
+    before = columns(url)
+    run = shop.json("apply", change, "--detach")["run"]
+
+    def going(word: str) -> bool:
+        steps = shop.ask(f"/v1/runs/{run}")["steps"]
+        return any(each["state"] == "running" and each["describe"].startswith(word) for each in steps)
+
+    shop.until(lambda: going("watch"))
+    takes_writes(url, yes=False)
+    try:
+        shop.until(lambda: "takes no writes" in shop.run("show", run, "--report", "md").out)
+    finally:
+        takes_writes(url, yes=True)
+    shop.run("watch", run)
+    assert shop.ask(f"/v1/runs/{run}")["state"] == "completed"
+    assert shop.ask(f"/v1/runs/{run}")["open"] is not None
+    shop.run("rollback", run)
+    assert columns(url) == before
 
 
 def test_contract_waits_for_its_time_and_then_happens_by_itself(shop_to_keep, url, load, loose) -> None:

@@ -43,6 +43,7 @@ def proposed(
     now: DatabaseNow = NOW,
     folder: tuple[Migration, ...] = FOLDER,
     rehearsed: Rehearsed = REHEARSED,
+    held_by: tuple[str, ...] = (),
 ) -> Proposal:
     wanted = read_change(f"change: c\n{change}", file="c.yaml")
     selections = {
@@ -64,6 +65,7 @@ def proposed(
         rehearsed=dict.fromkeys(selections, rehearsed),
         services=services,
         schemas=SchemaChoice(newest=newest, there={"main": now.versions}),
+        held_by={"main": held_by},
     ).propose()
 
 
@@ -80,6 +82,13 @@ def test_expand_backfill_and_verify_come_before_code_and_contract_waits_behind_t
     assert "column accounts.name" in proposal.conclude[-1].describe()
     assert proposal.conclude[-1].point_of_no_return
     assert not any(step.point_of_no_return for step in proposal.prepare)
+
+
+def test_a_flag_of_no_change_that_needs_the_old_side_now_is_named() -> None:
+    said = 'flag beta still gives variant "off" to users, and variant "off" needs 0001_shop of "main"'
+    remarks = proposed("database: { main: [0002_split] }", held_by=(said,)).remarks
+    assert f"main: contract waits as long as {said}" in remarks
+    assert not any("flag" in each for each in proposed("database: { main: [0002_split] }").remarks)
 
 
 def test_what_contract_waits_for_is_named_and_what_moves_is_not() -> None:
