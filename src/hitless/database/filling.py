@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from hitless.database import ledger, mirror
+from hitless.database.building import build_index, run_politely
 from hitless.database.compiled import Compiled
-from hitless.database.names import MARK, fitted, literal, quoted
-from hitless.database.pieces import Build, Shadow
+from hitless.database.names import MARK, literal, quoted
+from hitless.database.pieces import Shadow
 from hitless.database.postgres import Target
-from hitless.database.queries import BLOCKERS, LEAVES, SIZES
+from hitless.database.queries import BLOCKERS, SIZES
 from hitless.database.ranges import Bound, bound_query, within
 from hitless.database.sync import Sync, backfill, groups
-from hitless.kit.errors import HitlessError
 from hitless.plan.ports import StepFailed
 
 BATCH_MIN, BATCH_MAX, BATCH_FIRST = 1, 20_000, 1_000  # rows
@@ -25,6 +25,7 @@ STILL_S = 600.0  # without one batch done: whoever holds rows is named and the s
 NOTE_EVERY_S = 5.0
 VACUUM_FROM_BYTES = 1_000_000_000
 VACUUM_SHARE = 0.2  # of the rows, since the last time: what was left behind is used again
+FLUSH_AFTER = "256kB"  # pages go to disk as batches go on: all at once, half a minute later, they hold up commits
 
 Throttle = Callable[[], Awaitable[float]]  # returns when the next batch may run: how many seconds it may take
 Progress = Callable[[dict[str, object]], Awaitable[None]]
@@ -61,7 +62,7 @@ async def fill(target: Target, compiled: Compiled, throttle: Throttle, progress:
     for build in compiled.builds:
         await build_index(target, build)
     for statement in compiled.late:
-        await _politely(target, compiled.tables, statement)
+        await run_politely(target, compiled.tables, statement)
     await target.run(*compiled.validate)
     await ledger.set_state(target, compiled.version, "backfilled")
 
@@ -79,7 +80,7 @@ class _Filling:
         self._done = False
         self._began = self._noted = self._moved = time.monotonic()
         self._first_rows = 0
-        self._quiet: tuple[str, ...] = ()
+        self._settings: dict[str, str] = {}
 
     async def run(self) -> None:
         """Fill until the end is reached."""
@@ -94,7 +95,7 @@ class _Filling:
             while not self._done:
                 await self._try(await self._throttle())
         finally:
-            await self._target.reset("hitless.sync", "lock_timeout", *self._quiet)
+            await self._target.reset(*self._settings)
 
     async def _try(self, batch_s: float) -> None:
         """Fill the next batch, or find out what stands in its way."""
@@ -126,21 +127,31 @@ class _Filling:
         )
         self._last, self._rows, self._done = at["last"], at["rows"], at["done"]
         self._first_rows = self._rows
-        settings = {"hitless.sync": "off", "lock_timeout": f"{LOCK_TRY_MS}ms", **self._compiled.pins}
-        if self._work.sync is not None:
-            await self._silence(settings)
-        for name, each in settings.items():
-            await self._target.rows("SELECT set_config(%s, %s, false)", name, each)
+        await self._set()
         sizes = await self._target.rows(SIZES, [self._work.table])
         self._total, self._bytes = (sizes[0]["rows"], sizes[0]["heap_bytes"]) if sizes else (0.0, 0.0)
 
-    async def _silence(self, settings: dict[str, str]) -> None:
+    async def _set(self) -> None:
+        """Write softly and unseen, until the end."""
+        self._settings = {
+            "hitless.sync": "off",
+            "lock_timeout": f"{LOCK_TRY_MS}ms",
+            "backend_flush_after": FLUSH_AFTER,
+            **self._compiled.pins,
+        }
+        if await self._target.may_set("wal_init_zero"):  # 16 MB of zeros for each new file of WAL: all commits wait
+            self._settings["wal_init_zero"] = "off"
+        if self._work.sync is not None:
+            await self._silence()
+        for name, each in self._settings.items():
+            await self._target.rows("SELECT set_config(%s, %s, false)", name, each)
+
+    async def _silence(self) -> None:
         """Filling is no write of the user's: triggers rest where we may say so; else theirs fire, and ours follow."""
-        self._quiet = ("session_replication_role",) if await self._target.may_set("session_replication_role") else ()
-        if self._quiet:
-            settings["session_replication_role"] = "replica"
+        if await self._target.may_set("session_replication_role"):
+            self._settings["session_replication_role"] = "replica"
         elif self._work.sync is not None and self._work.sync.own_triggers:
-            settings["hitless.sync"] = "on"
+            self._settings["hitless.sync"] = "on"
             self._work = replace(self._work, touches=True)
             fires = "triggers of this table fire for rows that are filled: its owner may not silence them"
             await self._progress({"table": self._work.table, "fires": fires})
@@ -248,51 +259,3 @@ class _Filling:
 
 def _texts(key: Bound) -> str:
     return "NULL" if key is None else f"ARRAY[{', '.join(literal(each) for each in key)}]::text[]"
-
-
-async def build_index(target: Target, build: Build) -> None:
-    """Build an index beside running writes; what a kill left invalid is built anew."""
-    if not build.partitioned:
-        await _built(target, build.name, build.sql)
-        return
-    parent = build.sql.replace(" CONCURRENTLY ", " ", 1).replace(" ON ", " ON ONLY ", 1)
-    if not await target.rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", quoted(build.name)):
-        await _politely(target, (build.table,), parent)
-    for name, leaf in (await leaf_indexes(target, build.table, build.name)).items():
-        sql = build.sql.replace(quoted(build.name), quoted(name), 1).replace(quoted(build.table), leaf, 1)
-        await _built(target, name, sql)
-        attach = f"ALTER INDEX {quoted(build.name)} ATTACH PARTITION {quoted(name)}"
-        await _politely(target, (build.table,), attach)
-
-
-async def _politely(target: Target, tables: tuple[str, ...], sql: str) -> None:
-    """Run a statement that locks tables for a moment."""
-
-    async def work() -> None:
-        await target.run(sql)
-
-    await target.politely(tables, work)
-
-
-async def leaf_indexes(target: Target, table: str, index: str) -> dict[str, str]:
-    """Return the indexes that the partitions of a table get for one of its own: name -> partition."""
-    rows = await target.rows(LEAVES, quoted(table))
-    return {fitted(f"{index}_{row['leaf']}"): row["name"] for row in rows}
-
-
-async def _built(target: Target, name: str, sql: str) -> None:
-    valid = await target.rows(
-        "SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass(%s)", quoted(name)
-    )
-    if valid and not valid[0]["valid"]:
-        await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(name)}")
-    if not (valid and valid[0]["valid"]):
-        try:
-            await target.run(sql)
-        except psycopg.errors.UniqueViolation as error:
-            await target.run(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(name)}")
-            raise StepFailed(
-                "not-unique", f"{name}: {error.diag.message_detail or error}", "correct these rows, then apply again"
-            ) from None
-        except psycopg.errors.LockNotAvailable as error:
-            raise HitlessError("blocked", str(error), "apply again") from None

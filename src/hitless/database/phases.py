@@ -1,9 +1,9 @@
 """Withdraw, switch and contract on a target database; each is safe to run again after a kill at any point."""
 
 from hitless.database import differences, ledger, reading
+from hitless.database.building import leaf_indexes
 from hitless.database.compiled import Compiled
 from hitless.database.expanding import note_direction
-from hitless.database.filling import leaf_indexes
 from hitless.database.migration import Migration
 from hitless.database.names import application_of, quoted, role_of, schema_of
 from hitless.database.postgres import Target
