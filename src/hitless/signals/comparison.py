@@ -99,7 +99,8 @@ class Comparison:
         """Go on where `dump` left off, bit by bit. Raises ValueError for anything else."""
         try:
             read = {name: Verdict.load(base64.b64decode(data)) for name, data in kept.items()}
-            self._worse, self._fine, self._shares = read["worse"], read["fine"], read.get("shares")
+            self._worse, self._fine = read["worse"], read["fine"]
+            self._shares = read.get("shares", self._shares)  # none was kept: it begins now, with the alpha set aside
         except (KeyError, TypeError, binascii.Error) as error:
             raise ValueError(f"this is no comparison that was kept: {error!r}") from None
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hitless.plan.instances import Slot
 from hitless.signals.bad_users import BadUsers
-from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere, learn
+from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere
 from hitless.signals.outcomes import Conversion, Outcomes
 from hitless.signals.parts import CELL
 from hitless.signals.ports import ArmCount, Elsewhere, Second
@@ -125,11 +125,11 @@ class Counter:
     def _follow(self, second: _OpenSecond, record: Row) -> bool:
         """Count the request for the changed services that its user has met elsewhere.
 
-        Tells whether the user is met for the first time, at a service with two versions.
+        Tells whether the user is met for the first time, in a test of the service.
         """
         at_ms, service, slot, user, failed, _, _, _, did = record
         split = self._members.split
-        new = service in split and learn(split[service], user, slot)
+        new = service in split and self._members.learn(service, user, slot)
         if self._outcomes:
             self._expect(service, slot, user, at_ms, did)
         for changed, met in elsewhere(split, service, user):
@@ -161,9 +161,15 @@ class Counter:
 
         `conversion`: what they are expected to do.
         """
-        self._outcomes.pop(service, None)
+        self.end(service)
+        self._members.begin(service)
         if conversion is not None and len(self._outcomes) < SERVICES_LIMIT:
             self._outcomes[service] = Outcomes(conversion)
+
+    def end(self, service: str) -> None:
+        """The test of a service is over: nothing is remembered of its users."""
+        self._outcomes.pop(service, None)
+        self._members.end(service)
         for key in [key for key in self._bad if key == (service, "") or key[1] == service]:
             del self._bad[key]
 
@@ -187,14 +193,15 @@ class Counter:
         self._first += 1
         self._forget(at)
         second = self._open.pop(at, None)
-        outcomes = self._close_outcomes((at + 1) * 1000)
+        outcomes, one_in = self._close_outcomes((at + 1) * 1000), self._one_in()
         if second is None:
-            return Second(at=at, outcomes=outcomes)
+            return Second(at=at, outcomes=outcomes, one_in=one_in)
         return Second(
             at=at,
             arms={arm: tally.closed() for arm, tally in second.arms.items()},
             elsewhere={arm: tally.closed() for arm, tally in second.elsewhere.items()},
             outcomes=outcomes,
+            one_in=one_in,
             lost=second.lost,
         )
 
@@ -204,6 +211,15 @@ class Counter:
             for service, outcomes in self._outcomes.items()
             for slot, (users, lost) in outcomes.close(before_ms).items()
         }
+
+    def _one_in(self) -> dict[str, int]:
+        """Return, of the tests with more users than can be remembered, one user in how many is followed."""
+        samples = [*self._members.samples.items(), *((name, each.sample) for name, each in self._outcomes.items())]
+        one_in: dict[str, int] = {}
+        for service, sample in samples:
+            if sample.one_in > 1:
+                one_in[service] = max(sample.one_in, one_in.get(service, 1))
+        return one_in
 
     def _forget(self, at: int) -> None:
         gone = self._members.forget(at)

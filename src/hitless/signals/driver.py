@@ -18,6 +18,7 @@ from hitless.signals.steps import Watch
 from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
 
 LOOK_AGAIN_S = 0.25
+RENEW_EVERY_S = 5.0  # the recorder is told again what is tested: it may have been started anew
 KEEP_EVERY_S = 2.0  # what came since is read again from the recorder
 HELD_LIMIT = 64
 FIRST_TOLD_S = 15.0
@@ -75,14 +76,14 @@ class SignalsDriver:
         finally:
             self._being_watched.discard(arm)
         failure = decision.failure if isinstance(decision, GoBack) else None
+        if failure is not None or not step.compares:  # a further step of the run goes on with the same users
+            await self._end_test(step, moment)
         await moment.note(watching.numbers(failure))
         if failure is not None:
             raise await self._telling(failure, step.service, step.canary)
 
     async def _watching(self, step: Watch, moment: Moment) -> Watching:
-        if self._tests is not None:
-            with suppress(OSError):  # a recorder that is away remembers nobody when it is back
-                await self._tests.begin(step.service, moment.run, step.conversion)
+        await self._begin_test(step, moment)
         watching = Watching(step, moment.started_at, moment.position)
         if (kept := await self._evidence.load(moment.run, step.service)) is not None:
             try:
@@ -91,6 +92,16 @@ class SignalsDriver:
                 await moment.note({"text": f"{step.service}: the evidence so far cannot be read ({error})"})
                 return Watching(step, moment.started_at, moment.position)
         return watching
+
+    async def _begin_test(self, step: Watch, moment: Moment) -> None:
+        if self._tests is not None and step.compares:
+            with suppress(OSError):  # a recorder that is away remembers nobody when it is back, and is told again
+                await self._tests.begin(step.service, moment.run, step.conversion)
+
+    async def _end_test(self, step: Watch, moment: Moment) -> None:
+        if self._tests is not None:
+            with suppress(OSError):  # then it ends by itself
+                await self._tests.end(step.service, moment.run)
 
     async def harm(self, plan: Plan) -> StepFailed:
         """Return only when a new version of this plan plainly does harm: from now on, and in its own slot."""
@@ -134,11 +145,14 @@ class SignalsDriver:
     async def _watch(
         self, watching: Watching, follower: Follower, measured: Measuring, moment: Moment
     ) -> GoOn | GoBack:
-        kept_at, telling = self._clock.now(), Telling(self._clock.now())
+        kept_at, told_at, telling = self._clock.now(), self._clock.now(), Telling(self._clock.now())
         while True:
             watching.restarted(await self._count_ends())
             for second in follower.take():
                 watching.count(second, measured.take() if watching.is_new(second) else ())
+            if self._clock.now() - told_at >= RENEW_EVERY_S:
+                told_at = self._clock.now()
+                await self._begin_test(watching.step, moment)
             if self._clock.now() - kept_at >= KEEP_EVERY_S:
                 kept_at = self._clock.now()
                 await self._keep(watching, moment)

@@ -8,8 +8,9 @@ from collections import deque
 from dataclasses import dataclass
 
 from hitless.plan.instances import Slot
+from hitless.signals.sample import Sample
 
-USERS_LIMIT = 100_000  # of one test; further ones are in neither arm
+USERS_LIMIT = 100_000  # of one test; beyond it every second one is forgotten, in both arms alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +36,19 @@ class Outcomes:
     def __init__(self, conversion: Conversion) -> None:
         self.conversion = conversion
         self._within_ms = int(conversion.within_s * 1000)
-        self._users: dict[str, _Member | None] = {}  # None: was counted
+        self._users: dict[str, _Member | None] = {}  # None: was counted, and does not count again
+        self.sample = Sample()
         self._due: deque[tuple[int, str]] = deque()  # those that are still to be counted, about in order
 
     def join(self, user: str, slot: Slot, at_ms: int) -> None:
         """Take a user who meets a version."""
-        if user in self._users or len(self._users) >= USERS_LIMIT:
+        if user in self._users or user not in self.sample:
             return
+        if len(self._users) >= USERS_LIMIT:
+            self.sample.make_room(self._users, USERS_LIMIT)
+            self._due = deque(each for each in self._due if each[1] in self.sample)
+            if user not in self.sample:
+                return
         self._users[user] = _Member(slot, at_ms + self._within_ms)
         self._due.append((at_ms + self._within_ms, user))
 

@@ -35,6 +35,8 @@ class Second:
     elsewhere: Mapping[Elsewhere, ArmCount] = field(default_factory=dict)  # users and bad users alone
     outcomes: Mapping[tuple[str, Slot], ArmCount] = field(default_factory=dict)  # users whose time to convert is over;
     # `bad_users`: those who did not
+    one_in: Mapping[str, int] = field(default_factory=dict)  # tested service -> one user in so many is followed, where
+    # there are more than can be remembered; not there: all of them
     lost: int = 0  # records that were dropped on the way: then this second is no evidence
 
 
@@ -50,13 +52,19 @@ class Ticks(Protocol):
 
 
 class Tests(Protocol):
-    """Told which test begins, so that users who were bad in an earlier one count again."""
+    """Told which test begins and ends, so that users who were bad in an earlier one count again."""
 
     async def begin(self, service: str, run: str, conversion: Conversion | None) -> None:
-        """A run begins its test of a service; said again, it changes nothing. Raises OSError if nobody hears it.
+        """A run begins its test of a service; said again, it goes on with it. Raises OSError if nobody hears it.
+
+        A test of which nothing is heard for two hours is over.
 
         `conversion`: what its users are expected to do.
         """
+        ...
+
+    async def end(self, service: str, run: str) -> None:
+        """The test of a service by a run is over, if there is one. Raises OSError if nobody hears it."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 A process of its own, so that the controller may die and find, when it is back, what users felt in the meantime.
 Followers come to a unix socket, send one line `{"since": SECONDS}`, and get one line for each second from then on.
-Whoever begins a test of a service says `{"test": SERVICE, "run": RUN}` and gets an empty line; again it does nothing.
+Whoever begins a test of a service says `{"test": SERVICE, "run": RUN}` and gets an empty line; again it goes on.
+`"end": true` beside it says that the test is over; so is one of which nothing was heard for LEASE_S.
 `"conversion": {"at": SERVICE, "method": METHOD, "within_s": SECONDS}` beside it says what its users are expected to do.
 """
 
@@ -27,7 +28,8 @@ Parse = Callable[[str], Row | None]  # None: a line that is no request; ValueErr
 MEMORY_S = 7200  # seconds that are kept
 SOURCES_LIMIT = 32  # connections that bring records
 FOLLOWERS_LIMIT = 64
-TESTS_LIMIT = 1000  # services whose test is known
+TESTS_LIMIT = 16  # services whose test is known; beyond it the one is over that was not heard of for longest
+LEASE_S = 7200.0  # a test of which nothing is heard for so long is over; as long as what is remembered
 BACKLOG = 120  # seconds that wait for a follower before it is cut off
 REST_S = 0.01  # between two looks at what a source has sent; HAProxy keeps what waits
 LOOK_S = 0.1  # how often it looks whether a second is over
@@ -45,7 +47,7 @@ class Recorder:
         self._memory: deque[tuple[int, bytes]] = deque(maxlen=memory_s)
         self._followers: dict[asyncio.Queue[bytes], asyncio.WriteTransport] = {}
         self._sources: set[asyncio.Transport] = set()
-        self._tests: dict[str, str] = {}  # service -> the run that tests it
+        self.tests: dict[str, tuple[str, float]] = {}  # service -> the run that tests it, and when it last said so
 
     def join(self, source: asyncio.Transport) -> bool:
         """Take a new connection that brings records; False: there are too many."""
@@ -89,6 +91,7 @@ class Recorder:
         while True:
             if not self._sources:
                 self.lose(1)  # nobody brings records: silence is no evidence
+            self.end_unheard()
             for second in self._counter.close(self._now_ms()):
                 line = write_second(second)
                 self._memory.append((second.at, line))
@@ -101,7 +104,7 @@ class Recorder:
             async with asyncio.timeout(ASK_WITHIN_S):
                 question = _question(await reader.readline())
             if isinstance(question, tuple):
-                self.begin(*question)
+                self._hear(*question[:3], ends=question[3])
                 writer.write(b"\n")
                 await writer.drain()
             elif len(self._followers) < FOLLOWERS_LIMIT:
@@ -112,14 +115,34 @@ class Recorder:
             writer.transport.abort()
 
     def begin(self, service: str, run: str, conversion: Conversion | None = None) -> None:
-        """A run begins its test of a service; said again, it changes nothing."""
-        if self._tests.get(service) == run:
-            return
-        self._tests.pop(service, None)
-        if len(self._tests) >= TESTS_LIMIT:
-            del self._tests[next(iter(self._tests))]
-        self._tests[service] = run
-        self._counter.begin(service, conversion)
+        """A run begins its test of a service; said again, it goes on."""
+        before, _ = self.tests.pop(service, ("", 0.0))
+        if len(self.tests) >= TESTS_LIMIT:
+            self._end(next(iter(self.tests)))
+        self.tests[service] = run, self._clock.now()
+        if before != run:
+            self._counter.begin(service, conversion)
+
+    def end(self, service: str, run: str) -> None:
+        """The test of a service is over, if it is this run that tests it."""
+        if self.tests.get(service, ("", 0.0))[0] == run:
+            self._end(service)
+
+    def _end(self, service: str) -> None:
+        del self.tests[service]
+        self._counter.end(service)
+
+    def end_unheard(self) -> None:
+        """End the tests of controllers that are gone for good."""
+        now = self._clock.now()
+        for service in [each for each, (_, heard) in self.tests.items() if now - heard > LEASE_S]:
+            self._end(service)
+
+    def _hear(self, service: str, run: str, conversion: Conversion | None, *, ends: bool) -> None:
+        if ends:
+            self.end(service, run)
+        else:
+            self.begin(service, run, conversion)
 
     async def _serve(self, since: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=BACKLOG)
@@ -186,15 +209,15 @@ async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.
         await writer.drain()
 
 
-def _question(line: bytes) -> float | tuple[str, str, Conversion | None]:
-    """Return since when a follower wants to know, or which service is tested by which run, and for what."""
+def _question(line: bytes) -> float | tuple[str, str, Conversion | None, bool]:
+    """Return since when a follower wants to know, or which run tests which service, for what, and whether it ends."""
     question = json.loads(line)
     if isinstance(question, dict):
         if isinstance(since := question.get("since"), int | float):
             return float(since)
         service, run = question.get("test"), question.get("run")
         if isinstance(service, str) and isinstance(run, str):
-            return service, run, _conversion(question.get("conversion"))
+            return service, run, _conversion(question.get("conversion")), question.get("end") is True
     raise ValueError(f"{line!r} is no question")
 
 

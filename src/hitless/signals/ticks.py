@@ -13,7 +13,6 @@ from hitless.signals.wire import read_second
 CONNECT_WITHIN_S = 2.0
 SILENCE_S = 10.0  # a recorder says something every second
 LINE_LIMIT = 4 << 20  # bytes of one second
-TESTS_LIMIT = 64  # that are said again
 GAP_LIMIT_S = 7200  # as far back as a recorder remembers
 
 
@@ -22,15 +21,12 @@ class RecorderTicks:
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
-        self._tests: dict[str, bytes] = {}  # by service: what was said of its test
 
     async def follow(self, since: float) -> AsyncIterator[Second]:
         """Yield every closed second from `since` on; one that the recorder has not seen is marked as lost.
 
         Raises OSError when the recorder is not there, goes away, falls silent or makes no sense.
         """
-        for test in list(self._tests.values()):  # a recorder that was started anew has not heard of them
-            await self._say(test)
         async with asyncio.timeout(CONNECT_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(self._socket_path, limit=LINE_LIMIT)
         try:
@@ -49,22 +45,22 @@ class RecorderTicks:
     async def begin(self, service: str, run: str, conversion: Conversion | None = None) -> None:
         """Say that a run begins its test of a service, whose users are then new. Raises OSError if nobody hears it.
 
-        Who follows later says it again, in case the recorder was started anew meanwhile.
+        It has to be said again now and then: a recorder that was started anew has not heard of it.
         """
-        self._tests.pop(service, None)
-        if len(self._tests) >= TESTS_LIMIT:
-            del self._tests[next(iter(self._tests))]
         plain: dict[str, object] = {"test": service, "run": run}
         if conversion is not None:
             plain["conversion"] = {name: getattr(conversion, name) for name in ("at", "method", "within_s")}
-        self._tests[service] = json.dumps(plain).encode() + b"\n"
-        await self._say(self._tests[service])
+        await self._say(plain)
 
-    async def _say(self, test: bytes) -> None:
+    async def end(self, service: str, run: str) -> None:
+        """Say that the test of a run is over. Raises OSError if nobody hears it."""
+        await self._say({"test": service, "run": run, "end": True})
+
+    async def _say(self, test: dict[str, object]) -> None:
         async with asyncio.timeout(CONNECT_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(self._socket_path)
             try:
-                writer.write(test)
+                writer.write(json.dumps(test).encode() + b"\n")
                 if await reader.readline() != b"\n":
                     raise ConnectionResetError("the recorder has gone away")
             finally:

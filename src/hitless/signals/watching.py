@@ -15,6 +15,7 @@ from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.ports import StepFailed
 from hitless.signals.comparison import Comparison, harm_in_words
 from hitless.signals.ends import Ends
+from hitless.signals.guards import NO_ENDS
 from hitless.signals.harm import NOTHING, WINDOW_S, Harm
 from hitless.signals.metrics import Full, Window
 from hitless.signals.ports import Second
@@ -89,6 +90,7 @@ class Watching:
     next_at: int = 0  # the first second that was not counted yet
     measured_until: dict[str, float] = field(default_factory=dict)  # by metric: the end of the last window that counted
     void_since: int | None = None  # the second in which the comparison stopped being believed
+    one_in: int = 1  # one user in so many is followed, since there are more than the recorder remembers
     harm: Harm = field(init=False)
     ends: Ends = field(init=False)  # of the old version
     comparison: Comparison = field(init=False)
@@ -126,6 +128,7 @@ class Watching:
         if not self.is_new(second):
             return
         self.next_at = second.at + 1
+        self.one_in = second.one_in.get(self.step.service, 1)
         if second.at < self.compares_from:
             self._ends()  # what ends while it warms up is not compared
             return
@@ -140,7 +143,8 @@ class Watching:
 
     def _compare(self, second: Second, windows: tuple[Window | Full, ...]) -> None:
         if self.step.compares:
-            self.comparison.feed(second, self.step, windows, self._ends())
+            ends = NO_ENDS if second.lost else self._ends()  # those of a lost second come with the next one
+            self.comparison.feed(second, self.step, windows, ends)
         else:
             self.comparison.feed_alone(second, windows)
         self.measured_until |= {each.metric: each.until for each in windows}
@@ -268,6 +272,7 @@ class Watching:
             "seconds": {"seen": self.intact_s, "lost": self.lost_s},
             "restarts": self.harm.ends.total,
             **compared,
+            **({"one_in": self.one_in} if self.one_in > 1 else {}),
             "reason": reason.text if reason else self.needs,
         }
 

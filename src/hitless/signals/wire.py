@@ -13,7 +13,7 @@ def write_second(second: Second) -> bytes:
     """Write a second as one line.
 
     `{"at":17,"lost":0,"arms":[["orders","a",requests,failed,saved,users,bad,{bucket:n},assigned,{cell:[users,bad]}]],
-    "elsewhere":[["web","b","orders",users,bad]],"outcomes":[["web","b",users,not converted]]}`
+    "elsewhere":[["web","b","orders",users,bad]],"outcomes":[["web","b",users,not converted]],"one_in":{"web":2}}`
     """
     arms = [[*key, *(getattr(arm, name) for name in _COUNTS)] for key, arm in second.arms.items()]
     plain: dict[str, Any] = {"at": second.at, "lost": second.lost, "arms": arms}
@@ -21,6 +21,8 @@ def write_second(second: Second) -> bytes:
         plain["elsewhere"] = [[*key, arm.users, arm.bad_users] for key, arm in second.elsewhere.items()]
     if second.outcomes:
         plain["outcomes"] = [[*key, arm.users, arm.bad_users] for key, arm in second.outcomes.items()]
+    if second.one_in:
+        plain["one_in"] = dict(second.one_in)
     return json.dumps(plain, separators=(",", ":")).encode() + b"\n"
 
 
@@ -31,7 +33,15 @@ def read_second(line: bytes) -> Second:
         arms = dict(_arm(*each) for each in plain["arms"])
         elsewhere = dict(_elsewhere(*each) for each in plain.get("elsewhere", ()))
         outcomes = {(service, _slot(slot)): _users(*counts) for service, slot, *counts in plain.get("outcomes", ())}
-        return Second(at=int(plain["at"]), lost=int(plain["lost"]), arms=arms, elsewhere=elsewhere, outcomes=outcomes)
+        one_in = {str(service): int(many) for service, many in plain.get("one_in", {}).items()}
+        return Second(
+            at=int(plain["at"]),
+            lost=int(plain["lost"]),
+            arms=arms,
+            elsewhere=elsewhere,
+            outcomes=outcomes,
+            one_in=one_in,
+        )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{line[:80]!r} is no second: {error!r}") from None
 

@@ -241,13 +241,12 @@ async def _patiently(path: Path) -> AsyncIterator[Second]:
             await asyncio.sleep(0.05)
 
 
-async def test_a_recorder_that_was_started_anew_is_told_again_what_is_tested(tmp_path: Path) -> None:
+async def test_a_recorder_that_was_started_anew_can_be_told_again_what_is_tested(tmp_path: Path) -> None:
     path = tmp_path / "recorder.sock"
     ticks = RecorderTicks(path)
-    for life in range(2):
+    for _ in range(2):
         async with recording(0, path, parse) as port:
-            if life == 0:
-                await ticks.begin("web", "r1", Conversion(at="orders", method="POST", within_s=0.5))
+            await ticks.begin("web", "r1", Conversion(at="orders", method="POST", within_s=0.5))
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             async with asyncio.timeout(20):
                 async for second in ticks.follow(time.time()):

@@ -75,7 +75,7 @@ def test_failures_latencies_and_arms_are_kept_apart() -> None:
     ((bucket, count),) = second.arms["orders", "a"].latency.items()
     assert count == 2
     assert all(EDGES[bucket - 1] < latency_ms <= EDGES[bucket] for latency_ms in (10.0, 10.1))
-    assert second.arms["orders", "b"] == ArmCount(requests=1, failed=1, users=1, bad_users=1, assigned=1)
+    assert second.arms["orders", "b"] == ArmCount(requests=1, failed=1, users=1, bad_users=1)
 
 
 def test_a_request_of_nobody_counts_as_request_and_as_no_user() -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -319,3 +321,43 @@ def _stranger() -> Any:
 
 def _typed(main: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, None]:
     return main
+
+
+class Heard(list[tuple[str, str, str, float]]):
+    """A recorder that hears which tests begin and end, and is away between two moments."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+
+    async def begin(self, service: str, run: str, conversion: object) -> None:
+        self.append(("begin", service, run, self.clock.now() - EPOCH))
+
+    async def end(self, service: str, run: str) -> None:
+        self.append(("end", service, run, self.clock.now() - EPOCH))
+
+
+@pytest.mark.parametrize(
+    ("users", "step", "ends"),
+    [
+        (healthy, STEP, False),  # a further step of the run may go on with it
+        (broken_from(BEGIN + 5), STEP, True),
+        (healthy, replace(STEP, share=EVERYBODY), True),
+    ],
+)
+def test_a_test_is_said_again_while_it_is_watched_and_ends_with_what_goes_back_or_meets_everybody(
+    users: Callable[[int], Second], step: Watch, ends: bool
+) -> None:
+    world = World(users)
+    heard = Heard(world.clock)
+    driver = SignalsDriver(world, world, world.clock, tests=heard)
+
+    async def main() -> None:
+        with suppress(StepFailed):
+            await driver.do(step, Notes().moment())
+
+    run_virtually(main())
+    begun = [at for what, service, run, at in heard if (what, service, run) == ("begin", "orders", "r1")]
+    assert ([what for what, *_ in heard].count("end") == 1) == ends
+    assert not begun if not step.compares else begun[0] == 0.0
+    assert all(later - earlier < 6.0 for earlier, later in pairwise(begun))
+    assert heard[-1][0] == ("end" if ends else "begin")

@@ -84,7 +84,7 @@ def test_users_are_remembered_up_to_a_bound() -> None:
     counter = Counter(BEGIN_MS)
     counter.count(TWO_VERSIONS)
     counter.count(seen("web", "ab"[n % 2], f"u{n}") for n in range(members.MEMBERS_LIMIT + 50))
-    assert len(counter._members.split["web"]) == members.MEMBERS_LIMIT
+    assert 0.4 * members.MEMBERS_LIMIT < len(counter._members.split["web"]) <= members.MEMBERS_LIMIT
 
 
 def test_services_with_two_versions_are_followed_up_to_a_bound() -> None:

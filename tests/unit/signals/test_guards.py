@@ -161,6 +161,39 @@ def test_a_version_that_ends_more_often_goes_back_also_where_a_few_ends_are_born
     assert "instances of orders 2 end by themselves" in watching.numbers()["reason"]
 
 
+def test_ends_in_a_second_that_lost_records_are_counted_with_the_next_one() -> None:
+    step, fed = replace(STEP, crashes=1000), []
+    for lost in (0, 1):
+        watching = Watching(step, float(BEGIN))
+        for n in range(1, 100):
+            watching.restarted({A1: 0, A2: 0, B1: n // 2, B2: 0})
+            watching.count(second(BEGIN + n, lost=lost if n % 2 == 0 else 0))  # they end in seconds that are lost
+        fed.append(watching.comparison.numbers()["evidence"]["crashes"])
+    assert fed[0] > 100 * guards.CRASHES
+    assert fed[1] > 100 * guards.CRASHES
+
+
+def test_shares_that_no_controller_kept_are_watched_from_now_on_with_the_alpha_set_aside_for_them() -> None:
+    before = Watching(STEP, float(BEGIN))
+    kept = before.comparison.dump()
+    del kept["shares"]
+    after = Watching(STEP, float(BEGIN)).comparison
+    after.restore(kept)
+    (shares,) = guards.shares(STEP)
+    assert after._worse.alpha + STEP.stages * shares.alpha == pytest.approx(STEP.alpha)  # type: ignore[attr-defined]
+    for n in range(1, 200):
+        after.feed(second(BEGIN + n, arm(10, assigned=9), arm(90, assigned=1)), STEP)
+    assert after.void
+
+
+def test_a_part_of_the_users_that_is_followed_is_said_with_the_numbers() -> None:
+    watching = Watching(STEP, float(BEGIN))
+    watching.count(second(BEGIN + 1))
+    assert "one_in" not in watching.numbers()
+    watching.count(second(BEGIN + 2, one_in={"orders": 4, "web": 8}))
+    assert watching.numbers()["one_in"] == 4
+
+
 def test_versions_that_end_equally_often_are_equally_bad() -> None:
     watching = Watching(replace(STEP, crashes=32), float(BEGIN))
     for n in range(1, 300):
@@ -333,6 +366,8 @@ def test_at_100_percent_there_is_nothing_to_compare_and_no_share() -> None:
 def test_a_second_comes_over_the_wire_as_it_was() -> None:
     met, _, _ = everything(6, random.Random(1))
     assert read_second(write_second(met)) == met
+    thinned = replace(met, one_in={"orders": 4})
+    assert read_second(write_second(thinned)) == thinned
     assert json.loads(write_second(met))["outcomes"]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from hitless.plan.instances import Slot
+from hitless.signals import outcomes
 from hitless.signals.counting import Counter, Observed
 from hitless.signals.outcomes import Conversion
 from hitless.signals.ports import ArmCount, Second
@@ -27,8 +28,8 @@ def counted(*records: Observed, until_s: int = 20) -> list[Second]:
 
 def closed(*records: Observed) -> dict[Slot, tuple[int, int]]:
     """Users and those who did not convert, by slot, of all outcomes that closed."""
-    both = [met(10, "old-one"), met(20, "new-one", "b")]  # so that there are two versions
-    total: dict[Slot, tuple[int, int]] = {"a": (0, 0), "b": (-1, -1)}  # the old one came when there was one version
+    both = [met(10, "old-one"), met(20, "new-one", "b")]
+    total: dict[Slot, tuple[int, int]] = {"a": (-1, -1), "b": (-1, -1)}
     for second in counted(*both, *records):
         for (_, slot), count in second.outcomes.items():
             users, lost = total[slot]
@@ -67,8 +68,36 @@ def test_a_user_counts_in_the_second_in_which_the_time_is_over() -> None:
     assert only.outcomes["web", "b"] == ArmCount(users=1, bad_users=1)
 
 
-def test_without_a_second_version_nobody_is_in_a_test() -> None:
-    assert not any(second.outcomes for second in counted(met(10, "ann"), met(500, "ben")))
+def test_before_a_test_begins_and_after_it_has_ended_nobody_is_in_it() -> None:
+    counter = Counter(BEGIN_MS)
+    counter.count([met(10, "ann"), met(20, "ben", "b")])
+    counter.begin("web", BUYS)
+    counter.count([met(500, "eve", "b")])
+    counter.end("web")
+    counter.count([met(600, "bob", "b")])
+    assert not any(second.outcomes for second in counter.close(BEGIN_MS + 9000))
+
+
+def test_beyond_the_bound_every_second_user_is_followed_it_is_said_and_users_are_never_refused_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcomes, "USERS_LIMIT", 500)
+    counter = Counter(BEGIN_MS)
+    counter.begin("web", BUYS)
+    users = {"a": 0, "b": 0}
+    late = 0
+    for second in range(60):
+        met_now = [met(1000 * second + n, f"u{second}-{n}", "b" if n % 2 else "a") for n in range(100)]
+        counter.count([*met_now, met(1000 * second + 200, f"u{second // 2}-7", "b")])  # who comes again is not new
+        for closed_second in counter.close(BEGIN_MS + 1000 * second + 999):
+            for (_, slot), count in closed_second.outcomes.items():
+                users[slot] += count.users
+                late += count.users if second > 50 else 0
+    assert closed_second.one_in["web"] >= 8
+    assert len(counter._outcomes["web"]._users) <= 500
+    assert late > 0
+    assert 0.7 < users["a"] / users["b"] < 1.4
+    assert users["a"] + users["b"] < 6000
 
 
 def test_with_a_new_test_everybody_is_new() -> None:
@@ -84,7 +113,6 @@ def test_with_a_new_test_everybody_is_new() -> None:
 
 def test_users_new_to_a_service_with_two_versions_are_counted_once_and_by_cells_of_their_buckets() -> None:
     records = [
-        met(5, "old"),
         met(10, "ann", "b", bucket="49"),
         met(20, "ben", bucket="150"),
         met(30, "ben", bucket="150"),
