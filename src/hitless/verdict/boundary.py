@@ -38,7 +38,8 @@ def highest(sizes: Sizes, odds: float) -> int:
     canary, baseline, bad = sizes
     share = odds * canary / (odds * canary + baseline)
     mean = bad * share
-    return min(bad, canary, math.ceil(mean + SIGMAS * math.sqrt(mean * (1.0 - share)) + 1.0))
+    most = math.ceil(mean + SIGMAS * math.sqrt(mean * (1.0 - share)) + 1.0)
+    return most if most <= bad and most <= canary else min(bad, canary)
 
 
 def refund(

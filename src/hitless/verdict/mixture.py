@@ -80,26 +80,28 @@ def _kept(x: float) -> float:
     return x if x > LEAST else 0.0
 
 
-def once_only(events: int, tilts: Sequence[float], scarcity: float) -> list[float]:
-    """Return, for each tilt w(r-1), an upper bound of ln(E[r^c] / (1 + w(r-1))^m) <= 0, m events, hypergeometric law.
+def once_only(events: int, share: float, leans: Sequence[float], scarcity: float) -> list[float]:
+    """Return, for each lean r-1, an upper bound of ln E[r^c], c of m events the canary's, hypergeometric law.
 
-    E[(1+x)^c] = sum_j C(m,j) x^j (n_c)_j/(n)_j, and (n_c)_j/(n)_j <= w^j exp(-d j(j-1)/2) with d = 1/n_c - 1/n; so the
-    quotient is at most E[exp(-d J(J-1)/2)] for J binomial with m and wx/(1+wx), and exp(-y) <= 1 - y + y^2/2.
+    E[(1+x)^c] = sum_j C(m,j) x^j (n_c)_j/(n)_j, and (n_c)_j/(n)_j <= w^j exp(-d j(j-1)/2) with d = 1/n_c - 1/n; so it is
+    at most (1 + wx)^m E[exp(-d J(J-1)/2)] for J binomial with m and wx/(1+wx), and exp(-y) <= 1 - y + y^2/2.
     """
     pairs, half, eighth = events * (events - 1), scarcity / 2.0, scarcity * scarcity / 8.0
-    bounds = []
-    for tilt in tilts:
+    fewer, fewest, log1p = events - 2, events - 3, math.log1p
+    costs = []
+    for lean in leans:
+        tilt = share * lean
+        cost = events * log1p(tilt)
         part = tilt / (1.0 + tilt)
         twice = pairs * part * part  # E[J(J-1)]
         first = half * twice
-        if first > 0.5:
-            bounds.append(0.0)
-            continue
-        thrice = (events - 2) * part
-        square = twice * (thrice * (events - 3) * part + 4.0 * thrice + 2.0)  # E[(J(J-1))^2]
-        saved = eighth * square - first
-        bounds.append(math.log1p(saved) if saved < 0.0 else 0.0)
-    return bounds
+        if first <= 0.5:
+            thrice = fewer * part
+            saved = eighth * (twice * (thrice * fewest * part + 4.0 * thrice + 2.0)) - first  # E[(J(J-1))^2], E[J(J-1)]
+            if saved < 0.0:
+                cost += log1p(saved)
+        costs.append(cost)
+    return costs
 
 
 class Mixture:
@@ -142,9 +144,7 @@ class Mixture:
             return [events * (log1p(share * lean) - null) for lean in self._lean]
         if events < 2 or events * events < SCARCE * canary:
             return [events * log1p(share * lean) for lean in self._lean]
-        tilts = [share * lean for lean in self._lean]
-        bounds = once_only(events, tilts, 1.0 / canary - 1.0 / (canary + baseline))
-        return [events * log1p(tilt) + bound for tilt, bound in zip(tilts, bounds, strict=True)]
+        return once_only(events, share, self._lean, 1.0 / canary - 1.0 / (canary + baseline))
 
     def _exact_costs(self, sizes: Sizes) -> list[float]:
         terms = weights_of(sizes)
@@ -158,32 +158,42 @@ class Mixture:
         return costs
 
     def _bet(self, sizes: Sizes, bad: int, costs: Sequence[float]) -> None:
-        stake, gains, exp = self.stake, self._gain, math.exp
-        parts, rest = stake.x, stake.rest
-
-        def wealth(count: int) -> float:
-            return rest + sum(
-                [x * exp(min(count * gain - cost, MOST)) for x, gain, cost in zip(parts, gains, costs, strict=True)]
-            )
-
-        back = None
-        if self._may_reach(sizes, costs) and (self._null == 1.0 or sizes.bad <= EXACT_REFUND):
-            back = refund(wealth, self._cap, sizes, self._null, self._least - self.bad)
+        back = self._refund(sizes, costs) if self._may_reach(sizes, costs) else None
         self.bad += bad
-        after = [x * exp(min(bad * gain - cost, MOST)) for x, gain, cost in zip(parts, gains, costs, strict=True)]
+        after = self._moved(bad, costs)
         if back is not None and bad < back.crossing:
             after = self._paid_back(after, back, costs)
-        stake.set([x if x > LEAST else 0.0 for x in after])
+        if min(after) <= LEAST:
+            after = [_kept(x) for x in after]
+        self.stake.set(after)
+
+    def _moved(self, bad: int, costs: Sequence[float]) -> list[float]:
+        """Return the parts after a tick with so many bad events of the canary."""
+        exp, parts = math.exp, zip(self.stake.x, self._gain, costs, strict=True)
+        if bad * self._top <= MOST:  # no step is larger: costs are never negative
+            return [x * exp(bad * gain - cost) for x, gain, cost in parts]
+        return [x * exp(min(bad * gain - cost, MOST)) for x, gain, cost in parts]
+
+    def _refund(self, sizes: Sizes, costs: Sequence[float]) -> Refund | None:
+        if self._null != 1.0 and sizes.bad > EXACT_REFUND:
+            return None
+        rest, moved = self.stake.rest, self._moved
+        return refund(
+            lambda count: rest + sum(moved(count, costs)), self._cap, sizes, self._null, self._least - self.bad
+        )
 
     def _may_reach(self, sizes: Sizes, costs: Sequence[float]) -> bool:
         """Tell whether any number of bad events that is worth the arithmetic might lift the wealth to the cap."""
-        if self.stake.wealth * math.exp(min(self._top * sizes.bad, MOST)) < self._cap:
+        wealth, cap = self.stake.wealth, self._cap
+        if wealth >= cap:
+            return True
+        if wealth * math.exp(min(self._top * sizes.bad, MOST)) < cap:
             return False
-        needed = math.log(self._cap / self.stake.wealth)
-        most = highest(sizes, self._null)
-        return (
-            needed <= 0.0 or max([most * gain - cost for gain, cost in zip(self._gain, costs, strict=True)]) >= needed
-        )
+        needed, most = math.log(cap / wealth), highest(sizes, self._null)
+        for gain, cost in zip(self._gain, costs, strict=True):
+            if most * gain - cost >= needed:
+                return True
+        return False
 
     def _paid_back(self, after: list[float], back: Refund, costs: Sequence[float]) -> list[float]:
         """Return the parts with the refund, in proportion to what each would have had above the cap."""

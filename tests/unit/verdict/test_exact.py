@@ -111,7 +111,7 @@ def test_the_bound_for_scarce_requests_lies_between_the_exact_mean_and_nothing()
         exact = math.fsum(each * ratio ** (max(0, bad - m) + k) for k, each in enumerate(law))
         share = n / (n + m)
         lean = share * (ratio - 1)
-        bound = bad * math.log1p(lean) + once_only(bad, [lean], 1 / n - 1 / (n + m))[0]
+        bound = once_only(bad, share, [ratio - 1], 1 / n - 1 / (n + m))[0]
         assert math.log(exact) <= bound + 1e-12 <= bad * math.log1p(lean) + 1e-9
 
 
