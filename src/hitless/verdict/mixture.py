@@ -83,8 +83,8 @@ def _kept(x: float) -> float:
 def once_only(events: int, share: float, leans: Sequence[float], scarcity: float) -> list[float]:
     """Return, for each lean r-1, an upper bound of ln E[r^c], c of m events the canary's, hypergeometric law.
 
-    E[(1+x)^c] = sum_j C(m,j) x^j (n_c)_j/(n)_j, and (n_c)_j/(n)_j <= w^j exp(-d j(j-1)/2) with d = 1/n_c - 1/n; so it is
-    at most (1 + wx)^m E[exp(-d J(J-1)/2)] for J binomial with m and wx/(1+wx), and exp(-y) <= 1 - y + y^2/2.
+    E[(1+x)^c] = sum_j C(m,j) x^j (n_c)_j/(n)_j, and (n_c)_j/(n)_j <= w^j exp(-d j(j-1)/2) with d = 1/n_c - 1/n; so it
+    is at most (1 + wx)^m E[exp(-d J(J-1)/2)] for J binomial with m and wx/(1+wx), and exp(-y) <= 1 - y + y^2/2.
     """
     pairs, half, eighth = events * (events - 1), scarcity / 2.0, scarcity * scarcity / 8.0
     fewer, fewest, log1p = events - 2, events - 3, math.log1p
@@ -190,10 +190,7 @@ class Mixture:
         if wealth * math.exp(min(self._top * sizes.bad, MOST)) < cap:
             return False
         needed, most = math.log(cap / wealth), highest(sizes, self._null)
-        for gain, cost in zip(self._gain, costs, strict=True):
-            if most * gain - cost >= needed:
-                return True
-        return False
+        return max([most * gain - cost for gain, cost in zip(self._gain, costs, strict=True)]) >= needed
 
     def _paid_back(self, after: list[float], back: Refund, costs: Sequence[float]) -> list[float]:
         """Return the parts with the refund, in proportion to what each would have had above the cap."""
