@@ -29,6 +29,7 @@ class Harm:
     outage: bool = False  # the old version fails as plainly: what both feel is not the new one's fault
     _breaker: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
     _old: Breaker = field(default_factory=lambda: Breaker(LEAST_REQUESTS, BAD_SHARE, WINDOW_S))
+    _seen: int = -1  # the last second that was looked at
     ends: Ends = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,6 +37,9 @@ class Harm:
 
     def count(self, second: Second) -> None:
         """Look at one second. A lost one shows less than there was, never more: what failed in it counts."""
+        if second.at <= self._seen:  # it comes again
+            return
+        self._seen = second.at
         arm = second.arms.get((self.service, self.slot), NOTHING)
         old = second.arms.get((self.service, other(self.slot)), NOTHING)
         trips = self._breaker.feed(second.at, arm.requests, arm.failed)

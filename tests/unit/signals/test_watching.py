@@ -138,6 +138,13 @@ def test_a_version_that_fails_most_requests_goes_back_at_once_in_every_kind_of_s
     assert (watching.numbers()["verdict"], watching.numbers()["guard"]) == ("worse", "breaker")
 
 
+def test_a_second_that_comes_again_does_not_trip_the_breaker() -> None:
+    watching = Watching(STEP, float(BEGIN))
+    for at in (BEGIN + 1, BEGIN + 2, BEGIN + 1, BEGIN + 2):
+        watching.count(second(at, canary=ArmCount(requests=5, failed=4, users=5, bad_users=4)))
+    assert not isinstance(watching.decide(BEGIN + 4.0), GoBack)
+
+
 def test_an_outage_that_both_versions_feel_is_not_the_new_ones_fault_and_no_evidence_either() -> None:
     outage = [second(BEGIN + s, canary=BAD, baseline=BAD) for s in range(12)]
     watching = watched(*outage)
