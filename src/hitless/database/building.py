@@ -16,11 +16,13 @@ async def build_index(target: Target, build: Build) -> None:
         await _built(target, build.name, build.sql)
         return
     parent = build.sql.replace(" CONCURRENTLY ", " ", 1).replace(" ON ", " ON ONLY ", 1)
-    if not await target.rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", quoted(build.name)):
+    if not build.constraint and not await target.rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", quoted(build.name)):
         await run_politely(target, (build.table,), parent)
     for name, leaf in (await leaf_indexes(target, build.table, build.name)).items():
         sql = build.sql.replace(quoted(build.name), quoted(name), 1).replace(quoted(build.table), leaf, 1)
         await _built(target, name, sql)
+        if build.constraint:
+            continue
         attach = f"ALTER INDEX {quoted(build.name)} ATTACH PARTITION {quoted(name)}"
         await run_politely(target, (build.table,), attach)
 
@@ -38,6 +40,22 @@ async def leaf_indexes(target: Target, table: str, index: str) -> dict[str, str]
     """Return the indexes that the partitions of a table get for one of its own: name -> partition."""
     rows = await target.rows(LEAVES, quoted(table))
     return {fitted(f"{index}_{row['leaf']}"): row["name"] for row in rows}
+
+
+async def taken_over(target: Target, build: Build) -> list[str]:
+    """Write what makes a unique constraint of a partitioned table from the indexes of its partitions.
+
+    Each partition gets its own first; the table's then finds them there, and nothing is built while it is locked.
+    """
+    if not build.constraint:
+        return []
+    rows = await target.rows(LEAVES, quoted(build.table))
+    wanted = build.name.removeprefix("_hitless_")
+    takes = []
+    for row in rows:
+        index, name = fitted(f"{build.name}_{row['leaf']}"), fitted(f"{row['leaf']}_{wanted}")
+        takes.append(f"ALTER TABLE {row['name']} ADD CONSTRAINT {quoted(name)} UNIQUE USING INDEX {quoted(index)}")
+    return [*takes, build.constraint]
 
 
 async def _built(target: Target, name: str, sql: str) -> None:

@@ -142,12 +142,13 @@ def _copied_indexes(pieces: Pieces, table: Table, names: Mapping[str, str]) -> P
 
 
 def unpartitioned(table: Table, name: str) -> None:
-    """Raise Refused for a unique constraint on a partitioned table: it cannot take over an index."""
+    """Raise Refused for what PostgreSQL can give a partitioned table only by reading all of it under a lock."""
     if table.partitioned:
         raise Refused(
             "partitioned-unique",
-            f"{name}: PostgreSQL cannot give a unique constraint to partitioned {table.physical} without a long lock",
-            "use create_index with unique: true, or shadow_table",
+            f"{name}: PostgreSQL cannot give partitioned {table.physical} a key, a deferrable constraint, or one in "
+            "the place of another, without a long lock",
+            "create_index with unique: true keeps the same rows out and serves ON CONFLICT; or use shadow_table",
         )
 
 

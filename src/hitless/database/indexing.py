@@ -52,7 +52,8 @@ def constrain(pieces: Pieces, name: str, wanted: m.ConstraintModel) -> Pieces:
             guard = f"ALTER TABLE {base} ADD {definition} NOT VALID"
             return pieces.plus(guards=(guard,), validate=(check,), rollback=(drop,))
         case "unique" | "primary_key":
-            unpartitioned(table, wanted.name)
+            if wanted.type == "primary_key" or wanted.deferrable:
+                unpartitioned(table, wanted.name)
             return _unique(pieces, name, wanted, physical)
         case "exclude":
             return with_exclusion(pieces, name, wanted)
@@ -73,6 +74,10 @@ def _unique(pieces: Pieces, name: str, wanted: m.ConstraintModel, physical: dict
     later = " DEFERRABLE" if wanted.deferrable else ""
     later += " INITIALLY DEFERRED" if wanted.initially_deferred else ""
     add = f"ALTER TABLE {base} ADD CONSTRAINT {quoted(wanted.name)} {kind} USING INDEX {quoted(made)}{later}"
+    if table.partitioned:
+        whole = f"ALTER TABLE {base} ADD CONSTRAINT {quoted(wanted.name)} UNIQUE{nulls} ({columns}){include}{storage}"
+        made_of = Build(name=made, table=table.physical, sql=build, partitioned=True, constraint=whole)
+        return pieces.plus(builds=(made_of,))
     pieces = pieces.plus(builds=(Build(name=made, table=table.physical, sql=build),))
     if wanted.type == "primary_key":
         for each in wanted.columns:

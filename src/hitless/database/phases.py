@@ -1,7 +1,7 @@
 """Withdraw, switch and contract on a target database; each is safe to run again after a kill at any point."""
 
 from hitless.database import differences, ledger, reading
-from hitless.database.building import leaf_indexes
+from hitless.database.building import leaf_indexes, taken_over
 from hitless.database.compiled import Compiled
 from hitless.database.expanding import note_direction
 from hitless.database.migration import Migration
@@ -123,7 +123,8 @@ async def contract(target: Target, compiled: Compiled, *, first: bool = False) -
             return
         await target.hold(compiled.tables)
         await _refuse_early(target, compiled.version, first=first)  # somebody may have come while we waited
-        await target.run_at_once(*compiled.contract)
+        kept = [sql for each in compiled.builds for sql in await taken_over(target, each)]
+        await target.run_at_once(*kept, *compiled.contract)
         if compiled.extends:
             extended = extend_views(
                 schema_of(compiled.version, target.space),

@@ -29,6 +29,7 @@ class Build:
     table: str
     sql: str
     partitioned: bool = False  # then each partition gets its own, and they are put together
+    constraint: str = ""  # of a partitioned table, which takes over the indexes of its partitions at contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

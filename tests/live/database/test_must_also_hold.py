@@ -362,3 +362,37 @@ async def test_sessions_of_other_roles_count_also_where_their_names_are_hidden(c
             await owned.contract()
     await owned.contract()
     change.rows(change.url, "DROP OWNED BY hitless_test_plain, hitless_test_monitor CASCADE")
+
+
+async def test_a_unique_constraint_of_a_partitioned_table_takes_over_what_was_built_beside_writes(
+    changing: Make,
+) -> None:
+    setup = """
+    CREATE TABLE visits (id int, day int, who text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+    CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (10);
+    CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM (10) TO (20) PARTITION BY LIST (day);
+    CREATE TABLE "Visits 3" PARTITION OF visits_2 DEFAULT;
+    INSERT INTO visits SELECT g, g % 20, 'w' || g FROM generate_series(1, 200) g;
+    """
+    text = "operations:\n  - create_constraint: {table: visits, name: once, type: unique, columns: [who, day]}\n"
+    change = changing(setup, text)
+    await change.begin()
+    before = change.catalogue()
+    await change.up_to_code()
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        change.rows(change.new_url, "INSERT INTO visits VALUES (500, 3, 'w3')")
+    await change.back()
+    assert change.catalogue() == before
+    await change.up_to_code()
+    nodes = "SELECT indexrelid, pg_relation_filenode(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = indrelid "
+    nodes += "WHERE relname IN ('visits_1', 'Visits 3') ORDER BY 1"
+    built = change.rows(change.url, nodes)
+    await change.contract()
+    assert change.rows(change.url, nodes) == built  # nothing was built under a lock
+    found = change.rows(
+        change.url,
+        "SELECT conrelid::regclass::text, coninhcount, convalidated FROM pg_constraint WHERE contype = 'u' AND connamespace = 'public'::regnamespace ORDER BY 1",
+    )
+    assert found == [('"Visits 3"', 1, True), ("visits", 0, True), ("visits_1", 1, True), ("visits_2", 1, True)]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        change.rows(change.new_url, "INSERT INTO visits VALUES (500, 3, 'w3')")

@@ -267,6 +267,8 @@ def takes_writes(url: str, *, yes: bool) -> None:
 
 def test_a_database_that_stops_taking_writes_in_the_middle_of_a_run_is_waited_for(shop_to_keep, url, loose) -> None:
     shop = shop_to_keep
+    if "name" in columns(url):
+        pytest.skip("the name is not split yet: this one goes on from there")
     slow = {"restart": True, "bake": "3s", "evidence": "none"}
     change = written(shop, "read-only", [loose], accounts=slow, orders={"restart": True, **QUICK})
     before = columns(url)
