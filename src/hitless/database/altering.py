@@ -110,7 +110,7 @@ def _shaped(pieces: Pieces, name: str, logical: str, column: Column) -> Pieces:
     base, physical = quoted(table.physical), quoted(column.physical)
     pieces = replace(pieces, new=pieces.new.with_table(name, table.with_column(logical, column)))
     pieces = pieces.plus(expand=(f"ALTER TABLE {base} ADD COLUMN {physical} {column.type}",))
-    pieces = pieces.with_default(name, logical, column.default)
+    pieces = pieces.with_default(table.physical, column.physical, column.default)
     if column.default is not None:
         pieces = pieces.plus(contract=(f"ALTER TABLE {base} ALTER {physical} SET DEFAULT {column.default}",))
     return pieces if column.nullable else not_null(pieces, table.physical, column.physical)

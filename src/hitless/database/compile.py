@@ -179,7 +179,7 @@ def _add_column(change: m.AddColumn, pieces: Pieces) -> Pieces:
     table = table.with_column(new.name, column)
     pieces = replace(pieces, new=pieces.new.with_table(change.table, table))
     if new.default is not None and not quick:
-        pieces = pieces.with_default(change.table, new.name, new.default)
+        pieces = pieces.with_default(table.physical, physical, new.default)
         pieces = pieces.plus(contract=(f"ALTER TABLE {base} ALTER {quoted(physical)} SET DEFAULT {new.default}",))
     return _finished(change, pieces, physical)
 

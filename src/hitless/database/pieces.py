@@ -63,7 +63,7 @@ class Pieces:
     last: tuple[str, ...] = ()  # contract, when everything has its new name
     rollback: tuple[str, ...] = ()  # runs in reverse order
     fills: tuple[Fill, ...] = ()
-    defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # new side: table -> column -> SQL
+    defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # new side: physical table -> column -> SQL
     replaced: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # table -> old physical -> new physical
     left_out: tuple[str, ...] = ()  # constraints and indexes that the new side does not have
     created: tuple[str, ...] = ()  # physical tables that this change makes
@@ -85,7 +85,7 @@ class Pieces:
         return replace(self, **kept)  # type: ignore[arg-type]
 
     def with_default(self, table: str, column: str, expression: str | None) -> "Pieces":
-        """Give a column of the new side its own default, or none."""
+        """Give a column of the new side its own default, or none; both by physical name, which no rename changes."""
         others = {name: each for name, each in self.defaults.get(table, {}).items() if name != column}
         own = {} if expression is None else {column: expression}
         return replace(self, defaults={**self.defaults, table: {**others, **own}})

@@ -27,15 +27,18 @@ def create_views(
 ) -> tuple[str, ...]:
     """Write the views of a version; upserts, RETURNING and FOR UPDATE work on them.
 
-    Who may use a table may use its view; a table with row level security keeps asking who reads it.
+    `defaults`: physical table -> physical column -> SQL. Who may use a table may use its view; a table with row level
+    security keeps asking who reads it.
     """
     statements: list[str] = []
     for name, table in catalogue.tables.items():
         statements.append(_view(schema, name, table))
         view = f"{quoted(schema)}.{quoted(name)}"
-        for column, expression in defaults.get(name, {}).items():
-            if column in table.columns:
-                statements.append(f"ALTER VIEW {view} ALTER COLUMN {quoted(column)} SET DEFAULT {expression}")
+        own = defaults.get(table.physical, {})
+        for column, each in table.columns.items():
+            if each.physical in own:
+                given = f"ALTER VIEW {view} ALTER COLUMN {quoted(column)} SET DEFAULT {own[each.physical]}"
+                statements.append(given)
         base = table.physical.removeprefix("_hitless_") if table.physical not in grants else table.physical
         statements += [f"GRANT {', '.join(rights)} ON {view} TO {role}" for role, rights in grants.get(base, ())]
     return tuple(statements)
