@@ -8,6 +8,7 @@ versions are written at once; held; taken back; done again; contracted. Latency 
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -96,9 +97,10 @@ class Whole:
         return found[0] if found else None
 
     def fill(self) -> None:
-        """Have all rows there, and nothing left to do for the server."""
+        """Have all rows there, and nothing left to do for the server and for the disk."""
         for sql, *values in ((FILL, self.rows), ("VACUUM ANALYZE items",), ("CHECKPOINT",)):
             self.ask(sql, *values)
+        os.sync()
 
     def measure(self) -> int:
         self.fill()

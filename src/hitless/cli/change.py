@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
@@ -20,6 +20,9 @@ from hitless.cli.reading import read_text
 from hitless.kit.errors import Exit, InvalidInput, Refused
 from hitless.kit.files import write_atomic
 from hitless.kit.units import parse_duration_s
+
+if TYPE_CHECKING:  # its library costs each command a tenth of a second
+    from hitless.cli.client import Client
 
 here = click.pass_obj
 why_option = click.option("--why", default="", help="The reason; it stands in the journal.")
@@ -52,7 +55,11 @@ def plan_command(at: Here, change: Path, out: Path | None, simulate: int | None)
 @click.argument("change", type=click.Path(path_type=Path))
 @click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
 @click.option("--timeout", help="Stop watching after this time; the run goes on.")
-@click.option("--approve", type=click.Choice(["contract"]), help="Agree beforehand to what cannot be undone.")
+@click.option(
+    "--approve",
+    type=click.Choice(["contract"]),
+    help="Agree beforehand to what cannot be undone; exit 3 if it is too early then, and by itself never done.",
+)
 @here
 def apply_command(at: Here, change: Path, detach: bool, timeout: str | None, approve: str | None) -> int:  # noqa: FBT001
     """Carry a change (or a saved plan) out, and return when it is in force or taken back."""
@@ -68,7 +75,10 @@ def apply_command(at: Here, change: Path, detach: bool, timeout: str | None, app
         say(f"run {run}")
     if detach:
         return Exit.DONE
-    return _follow(at, run, timeout)
+    end = _follow(at, run, timeout)
+    if approve and end == Exit.DONE:
+        _refuse_if_withheld(client, run, unless_due=True)
+    return end
 
 
 @click.command("watch")
@@ -135,10 +145,15 @@ def contract_command(at: Here, run: str, yes: bool) -> int:  # noqa: FBT001
         click.confirm("there is no way back from this; go on?", abort=True, err=True)
     after = client.tell(f"/v1/runs/{_run_id(run)}/contract", {"who": who()}).get("after", 0)
     end = _follow(at, run, None, after)
-    still = client.patiently(f"/v1/runs/{run}")["open"]
-    if still is not None and (why := still["withheld"]):
-        raise Refused(why["code"], why["text"], why["hint"])
+    _refuse_if_withheld(client, run)
     return end
+
+
+def _refuse_if_withheld(client: "Client", run: str, *, unless_due: bool = False) -> None:
+    """Raise Refused for what was approved and not done; what is due by itself may be left to its time."""
+    still = client.patiently(f"/v1/runs/{run}")["open"]
+    if still is not None and (why := still["withheld"]) and not (unless_due and still["due_at"] is not None):
+        raise Refused(why["code"], why["text"], why["hint"])
 
 
 def who() -> str:
