@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from hitless.database.connecting import Row
 from hitless.database.names import fitted, literal, quoted
 from hitless.database.postgres import Target
+from hitless.database.urls import resolving
 
 # Everything that has a shape, with its definition. What is ours alone (schema hitless) counts by its functions only.
 SNAPSHOT = r"""
@@ -48,6 +49,7 @@ UNION ALL
 SELECT 'extension', extname, '' FROM pg_extension WHERE extname <> 'pg_stat_statements'
 """
 
+MADE = 2  # counts the ways in which copies have been made: one that was made in an older way is renewed
 Dump = Callable[[str], Awaitable[str]]  # the SQL that makes the empty tables of the database at a URL
 Snapshot = frozenset[tuple[str, str, str]]  # kind, name, definition
 
@@ -67,7 +69,7 @@ async def clone(url: str, server: str, dump: Dump) -> str:
             "SELECT d.datname AS name, pg_encoding_to_char(encoding) AS encoding "
             "FROM pg_database d WHERE d.datname = current_database()"
         )
-        print_ = _print(await snapshot(target))
+        print_, path = _print(await snapshot(target)), target.path
     name = fitted(f"hitless_rehearsal_{place['name']}")
     async with Target.open(server) as target:
         there = await target.rows(
@@ -76,7 +78,7 @@ async def clone(url: str, server: str, dump: Dump) -> str:
         if not there:
             encoding = f"ENCODING {literal(place['encoding'])} LC_COLLATE 'C' LC_CTYPE 'C'"
             await target.run(f"CREATE DATABASE {quoted(name)} TEMPLATE template0 {encoding}")
-    copy = beside(server, name)
+    copy = resolving(beside(server, name), path)  # in the copy names mean what they mean in the original
     if not there or there[0]["print"] != print_:
         await _renew(copy, await dump(url), f"COMMENT ON DATABASE {quoted(name)} IS {literal(print_)}")
     return copy
@@ -87,6 +89,12 @@ def beside(url: str, database: str) -> str:
     parts = urlsplit(url)
     rebuilt = urlunsplit(("", "", f"/{quote(database)}", parts.query, ""))
     return f"{parts.scheme}://{parts.netloc}{rebuilt}"
+
+
+async def spoil(copy: str) -> None:
+    """Have a copy renewed before it is used again."""
+    async with Target.open(copy) as target:
+        await target.run(f"COMMENT ON DATABASE {quoted(target.database)} IS NULL")
 
 
 async def ours(url: str) -> dict[str, list[Row]]:
@@ -115,4 +123,4 @@ async def _renew(copy: str, sql: str, finish: str) -> None:
 
 
 def _print(shape: Snapshot) -> str:
-    return hashlib.sha256(repr(sorted(shape)).encode()).hexdigest()
+    return hashlib.sha256(f"{MADE}{sorted(shape)!r}".encode()).hexdigest()

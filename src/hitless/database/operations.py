@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from hitless.database.transaction_words import transaction_control
 from hitless.plan.document import Model, after
 
 Unmappable = Literal["refuse", "record"] | None  # None: refuse before the switch, record after it
@@ -262,6 +263,13 @@ class RawSql(Model):
     up: str
     down: str | None = None
     onComplete: bool = False  # noqa: N815  pgroll's word
+
+    @after
+    def _stays_in_its_transaction(self) -> "RawSql":
+        for sql in (self.up, self.down or ""):
+            if (words := transaction_control(sql)) is not None:
+                raise ValueError(f"{words} has no place here: all of a migration runs in one transaction of hitless's")
+        return self
 
 
 class ShadowTable(Model):

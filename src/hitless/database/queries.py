@@ -74,7 +74,7 @@ SELECT c.relname AS base, a.attname AS name, format_type(a.atttypid, a.atttypmod
          AND t.tgtype::int & 3 = 3 AND t.tgname NOT IN ('!hitless_first', 'zzz_hitless_last')) AS own_triggers
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND NOT EXISTS (SELECT 1 FROM pg_depend e
                   WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 ORDER BY c.relname, a.attnum
@@ -89,7 +89,7 @@ SELECT c.relname AS base, i.relname AS name, x.indisunique AS is_unique, x.indis
              WHERE k.place <= x.indnkeyatts ORDER BY k.place) AS columns
 FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
 LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.contype IN ('u', 'x')
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND k.contype IS DISTINCT FROM 'x'
 ORDER BY i.relname
 """
@@ -102,7 +102,7 @@ SELECT c.relname AS base, k.conname AS name, k.contype::text AS kind, pg_get_con
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS n(number, place)
              JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.number ORDER BY n.place) AS target_columns
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND k.contype IN ('c', 'f', 'u', 'p', 'x')
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND k.contype IN ('c', 'f', 'u', 'p', 'x')
   AND NOT c.relispartition ORDER BY k.conname
 """
 
@@ -114,7 +114,7 @@ WHERE a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - make_inte
   AND EXISTS (SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
               WHERE l.pid = a.pid AND l.granted
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace)
+                AND c.relname = ANY(%s) AND c.relnamespace = quote_ident(current_schema())::regnamespace)
 ORDER BY a.xact_start LIMIT 1
 """
 
@@ -153,7 +153,7 @@ LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class v ON v.oid = r.ev_class
 LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
 LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = %s
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname = %s
   AND (a.attname = ANY(%s) OR %s) AND d.deptype IN ('n', 'a')
   AND (r.oid IS NOT NULL AND v.oid <> c.oid AND v.relnamespace::regnamespace::text !~ '^"?hitless'
        OR f.oid IS NOT NULL AND f.adrelid = c.oid AND f.adnum <> d.refobjsubid AND NOT %s
@@ -167,7 +167,7 @@ SELECT c.relname AS base,
        CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END AS role,
        array_agg(DISTINCT x.privilege_type) AS rights
 FROM pg_class c, aclexplode(c.relacl) AS x
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND x.grantee <> c.relowner AND x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
 GROUP BY c.relname, x.grantee ORDER BY 1, 2
 """
@@ -193,7 +193,7 @@ FROM pg_class c
 JOIN LATERAL (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf AND c.relkind = 'p') AS t(id)
   ON true
 JOIN pg_class p ON p.oid = t.id AND p.relkind = 'r'
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s) GROUP BY c.relname
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname = ANY(%s) GROUP BY c.relname
 """
 
 LEAVES = """

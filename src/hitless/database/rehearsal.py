@@ -12,7 +12,7 @@ from psycopg import Rollback
 from psycopg.errors import Diagnostic
 
 from hitless.database import expanding, filling, phases, verifying
-from hitless.database.clone import Snapshot, snapshot
+from hitless.database.clone import Snapshot, snapshot, spoil
 from hitless.database.compiled import Compiled
 from hitless.database.connecting import Row
 from hitless.database.constraints import words_of
@@ -21,6 +21,7 @@ from hitless.database.migration import Migration
 from hitless.database.mirror import columns_of, mapped_rows
 from hitless.database.names import quoted
 from hitless.database.observation import Size
+from hitless.database.operations import RawSql
 from hitless.database.postgres import Target
 from hitless.database.running_queries import Query, fitting
 from hitless.database.sync import value
@@ -37,11 +38,11 @@ _NOTICE = re.compile(
 LOCKS = """
 SELECT DISTINCT c.relname AS table, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 WHERE l.pid = pg_backend_pid() AND l.granted AND c.relkind IN ('r', 'p')
-  AND c.relnamespace = current_schema()::regnamespace AND l.mode = ANY(%s)
+  AND c.relnamespace = quote_ident(current_schema())::regnamespace AND l.mode = ANY(%s)
 """
 NODES = """
 SELECT c.oid::bigint AS table, c.relname AS name, pg_relation_filenode(c.oid)::bigint AS node FROM pg_class c
-WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+WHERE c.relkind = 'r' AND c.relnamespace = quote_ident(current_schema())::regnamespace
 """
 
 
@@ -55,6 +56,12 @@ class Script:
     sizes: Mapping[str, Size]  # of the original's tables
     queries: tuple[Query, ...] = ()  # of the running code
     moved_as_it_is: bool = False  # all code that runs meets the new version without having been changed for it
+
+    @property
+    def has_sql(self) -> bool:
+        """SQL of the user's is among it, which can do anything."""
+        files = (each.read() for each in self.migrations)
+        return any(isinstance(each.change, RawSql) for file in files for each in file.operations)
 
     @property
     def shown(self) -> frozenset[str]:
@@ -121,6 +128,8 @@ async def rehearse(url: str, script: Script, *, where: str) -> Rehearsed:
                 raise Rollback
             return found[0]
     except HitlessError as error:
+        if script.has_sql:
+            await spoil(url)  # it may have ended our transaction, and left something there
         hint = error.hint if error.hint != "apply it from the start" else "correct the migration"
         return Rehearsed(failure=Finding(rule=error.code, text=error.text, hint=hint), where=where)
 

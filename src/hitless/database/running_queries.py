@@ -83,12 +83,12 @@ async def fitting(
 
     A query that the old version does not know belongs to other code, and says nothing; returns how many do.
     """
-    old = schema_of(compiled.old_version) if compiled.old_version is not None else "public"
+    old = schema_of(compiled.old_version, target.space) if compiled.old_version is not None else target.space
     known, unfit = 0, list[str]()
     for query in queries:
         if _PLANNED.match(query.text) and await _plans(target, old, query) is None:
             known += 1
-            said = await _plans(target, schema_of(compiled.version), query)
+            said = await _plans(target, schema_of(compiled.version, target.space), query)
             if said is not None:
                 unfit.append(f"{' '.join(query.text.split())[:SHOWN]!r}: {said}")
     return known, list(_unfit(unfit, compiled, moved_as_it_is=moved_as_it_is))
@@ -98,7 +98,7 @@ async def _plans(target: Target, space: str, query: Query) -> str | None:
     """Plan a query in a schema version; returns what the server says against it."""
     try:
         async with target.transaction():
-            path = f"SET LOCAL search_path = {quoted(space)}, public"
+            path = f"SET LOCAL search_path = {quoted(space)}, {target.path}"
             await target.run(path, f"PREPARE _hitless_query AS {query.text}", "DEALLOCATE _hitless_query")
             raise Rollback  # a path that is set in a part of a transaction outlives that part
     except Error as error:

@@ -1,7 +1,6 @@
 """The URL by which a service meets its own schema version. Pure."""
 
 import re
-from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from hitless.database.names import PUBLIC, application_of, quoted, schema_of
@@ -21,18 +20,25 @@ def version_url(url: str, version: str) -> str:
     Options that the URL has already stay; a search_path in them names the schema of the base tables and further ones,
     which stay behind the version. Sessions are named `hitless/VERSION` so that they can be counted.
     """
+    given = _GIVEN.search(dict(parse_qsl(urlsplit(url).query)).get("options", ""))
+    behind = [each.strip() for each in re.sub(r"\\(.)", r"\1", given["path"]).split(",")] if given else [PUBLIC]
+    space = _named(behind[0])
+    path = ",".join((quoted(schema_of(version, space)), *behind))
+    return resolving(url, path, application_name=application_of(version, space))
+
+
+def resolving(url: str, path: str, **more: str) -> str:
+    """Choose the search_path of a libpq URL, in place of one that it has; its other options stay."""
     parts = urlsplit(url)
     pairs = dict(parse_qsl(parts.query, keep_blank_values=True))
-    given = _GIVEN.search(pairs.get("options", ""))
-    behind = [each.strip() for each in given["path"].replace("\\ ", " ").split(",")] if given else [PUBLIC]
-    space = behind[0].strip('"')
     kept = _GIVEN.sub("", pairs.get("options", "")).strip()
-    pairs["options"] = f"{kept} -csearch_path={_path(version, space, behind)}".strip()
-    pairs["application_name"] = application_of(version, space)
+    escaped = path.replace("\\", "\\\\").replace(" ", "\\ ")
+    pairs |= {"options": f"{kept} -csearch_path={escaped}".strip(), **more}
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs.items())
     rebuilt = urlunsplit(("", "", parts.path, query, parts.fragment))
     return f"{parts.scheme}://{parts.netloc}{rebuilt}"
 
 
-def _path(version: str, space: str = PUBLIC, behind: Iterable[str] = (PUBLIC,)) -> str:
-    return ",".join((quoted(schema_of(version, space)), *behind)).replace("\\", "\\\\").replace(" ", "\\ ")
+def _named(word: str) -> str:
+    """Return the schema that a word of a search_path means."""
+    return word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()

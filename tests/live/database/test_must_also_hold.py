@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -21,6 +22,11 @@ async def note(_: dict[str, object]) -> None:
 
 MOMENT = Moment(run="r1", position=0, started_at=0.0, note=note)
 LOUD = "operations:\n  - add_column: {table: %s, up: upper(name), column: {name: loud, type: text}}\n"
+SHADOW_OF_CARS = """
+  - shadow_table:
+      table: cars
+      columns: [{name: id, type: bigint, pk: true}, {name: owner, type: int, nullable: true, references: {name: by, table: people, column: id}}]
+"""
 PEOPLE = (
     "CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL); INSERT INTO people VALUES (1, 'ada'), (2, 'bob');"
 )
@@ -151,6 +157,30 @@ async def test_other_schemas_with_two_changes_at_once_in_one_database(changing: 
         await change.contract()
     await other.contract()
     assert await drift(other.url) == []
+
+
+@pytest.mark.parametrize(
+    ("space", "path"), [("App S", '"App\\ S",public'), ("AppS", '"AppS"'), ("apps", "Apps"), ('a"b', '"a""b",public')]
+)
+async def test_a_schema_whose_name_needs_quotes(space: str, path: str, changing: Make) -> None:
+    change = changing(PEOPLE, LOUD % "people")
+    name = '"' + space.replace('"', '""') + '"'
+    change.rows(change.url, f"CREATE SCHEMA {name}; ALTER TABLE people SET SCHEMA {name}")
+    text = LOUD % "people" + SHADOW_OF_CARS
+    change.rows(change.url, f"CREATE TABLE {name}.cars (id serial PRIMARY KEY, owner int REFERENCES {name}.people)")
+    there = type(change)(f"{change.url}&options={quote(f'-csearch_path={path}')}", text)
+    await there.begin()
+    before = there.catalogue()
+    await there.up_to_code()
+    await there.back()
+    assert there.catalogue() == before
+    await there.up_to_code()
+    there.rows(there.old_url, "INSERT INTO people VALUES (3, 'eve')")
+    there.rows(there.new_url, "INSERT INTO cars (owner) VALUES (3)")
+    assert there.rows(there.new_url, "SELECT loud FROM people WHERE id = 3") == [("EVE",)]
+    await there.contract()
+    assert there.rows(there.url, f"SELECT pg_typeof(id)::text, owner FROM {name}.cars") == [("bigint", 3)]
+    assert await drift(there.url) == []
 
 
 async def test_further_schemas_and_qualified_names_do_not_confuse_who_writes(changing: Make) -> None:

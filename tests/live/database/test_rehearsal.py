@@ -2,11 +2,12 @@
 
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from hitless.database.clone import Snapshot, clone, ours, snapshot
+from hitless.database.clone import Snapshot, beside, clone, ours, snapshot
 from hitless.database.driver import baseline
 from hitless.database.findings import Rehearsed
 from hitless.database.migration import Migration
@@ -91,6 +92,29 @@ async def test_a_copy_is_renewed_when_the_original_has_changed(people: str) -> N
         connection.execute("ALTER TABLE pets ADD COLUMN born date")
     assert await clone(people, people, dump) == copy
     assert await shape(copy) == await shape(people)
+
+
+async def test_a_copy_resolves_names_as_the_url_of_the_original_does(people: str, postgres: Any) -> None:
+    with psycopg.connect(people, autocommit=True) as connection:
+        connection.execute('CREATE SCHEMA "App S" CREATE TABLE cars (id int PRIMARY KEY, name text)')
+    url = people + "&options=-csearch_path%3D%22App%5C%20S%22%2Cpublic"
+    await baseline(url, "0001_people")
+    now = await look(url)
+    text = "operations:\n  - add_column: {table: cars, up: upper(name), column: {name: loud, type: text}}\n"
+    migrations = (Migration(name="0002_change", text=text),)
+    script = Script(version="0002_change", migrations=migrations, ours=await ours(url), sizes=now.sizes)
+    copy = await clone(url, beside(postgres.fresh_database(), "postgres"), dump)
+    found = await rehearse(copy, script, where="a copy")
+    assert (found.failure, [each for each in found.findings if each.refuses]) == (None, [])
+    assert list(now.sizes) == ["cars"]
+
+
+async def test_a_copy_in_which_sql_left_something_is_renewed(people: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hitless.database.operations.transaction_control", lambda _: None)
+    ends = "operations:\n  - sql: {up: 'CREATE TABLE xx (a int); COMMIT; CREATE TABLE xy (a int)', down: SELECT 1}\n"
+    assert (await tried(people, ends)).failure is not None
+    assert (await tried(people, SPLIT)).failure is None
+    assert await shape(await clone(people, people, dump)) == await shape(people)
 
 
 @pytest.mark.parametrize(

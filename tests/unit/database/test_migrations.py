@@ -1,5 +1,6 @@
 """Migration files, versions and the values that both sides are kept in step with; no database here."""
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -45,6 +46,37 @@ def test_a_misspelt_key_is_named_with_its_line() -> None:
         Migration(name="0001_x", text="operations:\n  - drop_colum: {table: a, column: b}\n").read()
     assert "0001_x.yaml:2" in error.value.text
     assert error.value.hint == "did you mean drop_column?"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE a (n int); COMMIT; CREATE TABLE b (n int)",
+        "/* -- */ rollback",
+        "SELECT 'it''s; '; -- no end\n End Work",
+        "SELECT $x$ ; $x$; START TRANSACTION",
+        "SELECT E'\\';'; PREPARE TRANSACTION 'x'",
+    ],
+)
+@pytest.mark.parametrize("side", ["up", "down"])
+def test_sql_that_would_end_the_transaction_is_refused(sql: str, side: str) -> None:
+    both = {"up": "SELECT 1", "down": "SELECT 1", side: sql}
+    with pytest.raises(InvalidInput, match="one transaction"):
+        Migration(name="0001_x", text=json.dumps({"operations": [{"sql": both}]})).read()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN; COMMIT; END $$",
+        "CREATE FUNCTION f(n int) RETURNS int BEGIN ATOMIC SELECT CASE n WHEN 1 THEN 2 END; SELECT 3; END; SELECT 4",
+        "SELECT ';COMMIT', \"; COMMIT\" -- ; COMMIT\n FROM t /* ; COMMIT; */",
+        "SAVEPOINT a; INSERT INTO t VALUES (1); ROLLBACK TO SAVEPOINT a; PREPARE q AS SELECT 1",
+        "ALTER TABLE commit RENAME TO begin",
+    ],
+)
+def test_sql_with_such_words_in_other_places_is_fine(sql: str) -> None:
+    Migration(name="0001_x", text=json.dumps({"operations": [{"sql": {"up": sql, "down": "SELECT 1"}}]})).read()
 
 
 def test_an_operation_with_two_keys_is_refused() -> None:
