@@ -10,6 +10,7 @@ from hitless.database.constraints import column_definition, table_constraint
 from hitless.database.indexing import column_rules, constrain, index, not_null
 from hitless.database.migration import Operation
 from hitless.database.names import fitted, listed, literal, quoted, temporary
+from hitless.database.outside import outside_transaction
 from hitless.database.pieces import Pieces
 from hitless.database.reshape import with_generated
 from hitless.database.shadow import compile_shadow
@@ -39,7 +40,8 @@ def compile_operation(operation: Operation, pieces: Pieces) -> Pieces:
         case m.DropColumn() | m.RenameColumn():
             return _column(change, pieces)
         case m.ShadowTable():
-            return compile_shadow(change, pieces)
+            made = compile_shadow(change, pieces)
+            return _with_constraints(change, made.new.table(change.table).physical, made)
         case m.CreateEnum() | m.DropEnum() | m.AddEnumValue():
             return _enum(change, pieces)
         case _:
@@ -59,26 +61,47 @@ def _whole(change: Any, pieces: Pieces) -> Pieces:
                 raise Refused("name-taken", f"there is a table {change.to!r} already", "choose another name")
             return replace(pieces, new=pieces.new.without(change.from_).with_table(change.to, table))
         case m.RenameConstraint():
-            table = pieces.new.table(change.table)
-            if change.from_ not in {each.name for each in table.constraints}:
-                raise Refused(
-                    "no-such-constraint", f"{change.table} has no constraint {change.from_!r}", "look at its name"
-                )
-            rename = (
-                f"ALTER TABLE {quoted(table.physical)} RENAME CONSTRAINT {quoted(change.from_)} TO {quoted(change.to)}"
-            )
-            return pieces.plus(contract=(rename,))
+            return _rename_constraint(change, pieces)
         case m.SetReplicaIdentity():
             base = quoted(pieces.new.table(change.table).physical)
             kind = change.identity.type.upper()
             what = f"USING INDEX {quoted(change.identity.index or '')}" if kind == "INDEX" else kind
             return pieces.plus(contract=(f"ALTER TABLE {base} REPLICA IDENTITY {what}",))
+        case m.RawSql() if (said := outside_transaction(f"{change.up};{change.down or ''}")) is not None:
+            raise Refused(
+                "outside-transaction",
+                f"sql: PostgreSQL cannot run {said} in a transaction, and a change is one",
+                "create_index and drop_index work beside running writes; run anything else by hand, outside the change",
+            )
         case m.RawSql(onComplete=True):
             return pieces.plus(last=(change.up,), destroys=("what the SQL at contract does away with",))
         case m.RawSql():
             return pieces.plus(expand=(change.up,), rollback=(change.down,) if change.down else ())
         case _:
             raise AssertionError(f"{change!r} is no operation")
+
+
+def _rename_constraint(change: m.RenameConstraint, pieces: Pieces) -> Pieces:
+    table = pieces.new.table(change.table)
+    known = {each.name for each in table.constraints}
+    known |= {name for physical, name in pieces.constraints if physical == table.physical}
+    if change.from_ not in known:
+        raise Refused(
+            "no-such-constraint",
+            f"{change.table} has no constraint {change.from_!r}",
+            f"it has {', '.join(sorted(known)) or 'none'}",
+        )
+    base = quoted(table.physical)
+    rename = f"ALTER TABLE {base} RENAME CONSTRAINT {quoted(change.from_)} TO {quoted(change.to)}"
+    return pieces.plus(named=(rename,), constraints=((table.physical, change.to),))
+
+
+def _with_constraints(change: m.CreateTable | m.ShadowTable, physical: str, pieces: Pieces) -> Pieces:
+    """Note the constraints of a new table, as far as the file names them."""
+    named = [each.name for each in change.constraints]
+    named += [each.check.name for each in change.columns if each.check]
+    named += [each.references.name for each in change.columns if each.references and each.references.name]
+    return pieces.plus(constraints=tuple((physical, name) for name in named))
 
 
 def _enum(change: m.CreateEnum | m.DropEnum | m.AddEnumValue, pieces: Pieces) -> Pieces:
@@ -115,6 +138,7 @@ def _create_table(change: m.CreateTable, pieces: Pieces) -> Pieces:
     columns = {each.name: Column(physical=each.name, type=each.type, nullable=each.nullable) for each in change.columns}
     table = Table(physical=change.name, columns=columns, key=keys)
     pieces = replace(pieces, new=pieces.new.with_table(change.name, table))
+    pieces = _with_constraints(change, change.name, pieces)
     create = f"CREATE TABLE {base} ({', '.join(body)})"
     return pieces.plus(expand=(create, *comments), rollback=(f"DROP TABLE IF EXISTS {base}",), created=(change.name,))
 
@@ -143,7 +167,9 @@ def _column(change: m.DropColumn | m.RenameColumn, pieces: Pieces) -> Pieces:
         pieces = fill(pieces, change.table, shrunk, column, change.down, upward=False, unmappable=change.on_unmappable)
     gone = f"ALTER TABLE {base} DROP COLUMN {quoted(column.physical)}"
     pieces = pieces.plus(going=((table.physical, column.physical),))
-    return pieces.plus(prepare=(gone,), destroys=(f"column {change.table}.{change.column}",))
+    first = column.expression is not None  # it goes before what it is computed from
+    pieces = replace(pieces, prepare=(gone, *pieces.prepare) if first else (*pieces.prepare, gone))
+    return pieces.plus(destroys=(f"column {change.table}.{change.column}",))
 
 
 def _add_column(change: m.AddColumn, pieces: Pieces) -> Pieces:

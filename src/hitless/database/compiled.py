@@ -69,7 +69,7 @@ def finish(pieces: Pieces, around: Surroundings) -> Finished:
         builds=pieces.builds,
         late=pieces.late,
         validate=pieces.validate,
-        contract=(*old_views, *gone, *pieces.prepare, *pieces.contract, *renames(pieces), *pieces.last),
+        contract=(*old_views, *gone, *pieces.prepare, *pieces.contract, *pieces.named, *renames(pieces), *pieces.last),
         rollback=(*drop_views(around.schemas[1]), *gone, *reversed(pieces.rollback)),
         destroys=pieces.destroys,
         tables=tuple(sorted({sync.table for sync in groups} | {each.old for each in pieces.shadows})),

@@ -110,7 +110,7 @@ async def _refuse_dependents(target: Target, pieces: Pieces) -> None:
     dropped = {table for table, columns in going.items() if columns is None}
     for table, columns in going.items():
         whole = columns is None
-        rows = await target.rows(DEPENDENTS, table, columns or [], whole, whole, whole, whole)
+        rows = await target.rows(DEPENDENTS, table, columns or [], whole, whole, columns or [], whole, whole)
         for row in rows:
             what = str(row["what"])
             excused = any(f"constraint {name} on" in what for name in pieces.left_out)

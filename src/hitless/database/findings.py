@@ -91,10 +91,13 @@ def _under_lock(seen: Seen, size: Size) -> Finding:
 
 
 def left_behind(
-    way: str, wanted: frozenset[tuple[str, str, str]], found: frozenset[tuple[str, str, str]]
+    way: str,
+    wanted: frozenset[tuple[str, str, str]],
+    found: frozenset[tuple[str, str, str]],
+    grown: frozenset[tuple[str, str]] = frozenset(),
 ) -> Iterator[Finding]:
-    """Yield what differs between two shapes of the catalogue that should be the same."""
-    differing = sorted({f"{kind} {name}" for kind, name, _ in wanted ^ found})
+    """Yield what differs between two shapes of the catalogue that should be the same, but for what stays `grown`."""
+    differing = sorted({f"{kind} {name}" for kind, name, _ in wanted ^ found if (kind, name) not in grown})
     if differing:
         more = f" and {len(differing) - LISTED} more" if len(differing) > LISTED else ""
         text = f"{way} leaves another catalogue than it should: {', '.join(differing[:LISTED])}{more}"

@@ -44,6 +44,7 @@ def constrain(pieces: Pieces, name: str, wanted: m.ConstraintModel) -> Pieces:
         table.column(each, name)
     definition = table_constraint(wanted, physical, pieces.new)
     drop = f"ALTER TABLE {base} DROP CONSTRAINT IF EXISTS {quoted(wanted.name)}"
+    pieces = pieces.plus(constraints=((table.physical, wanted.name),))
     if table.physical in pieces.created:
         return pieces.plus(expand=(f"ALTER TABLE {base} ADD {definition}",))
     match wanted.type:
@@ -56,7 +57,8 @@ def constrain(pieces: Pieces, name: str, wanted: m.ConstraintModel) -> Pieces:
                 unpartitioned(table, wanted.name)
             return _unique(pieces, name, wanted, physical)
         case "exclude":
-            return with_exclusion(pieces, name, wanted)
+            made = with_exclusion(pieces, name, wanted)
+            return made.plus(constraints=((made.new.table(name).physical, wanted.name),))
 
 
 def _unique(pieces: Pieces, name: str, wanted: m.ConstraintModel, physical: dict[str, str]) -> Pieces:

@@ -60,6 +60,7 @@ class Pieces:
     validate: tuple[str, ...] = ()  # after the backfill
     prepare: tuple[str, ...] = ()  # contract, before columns go
     contract: tuple[str, ...] = ()  # over the names that columns have until then; renames follow
+    named: tuple[str, ...] = ()  # contract, when each constraint is there under the name that it was given first
     last: tuple[str, ...] = ()  # contract, when everything has its new name
     rollback: tuple[str, ...] = ()  # runs in reverse order
     fills: tuple[Fill, ...] = ()
@@ -67,6 +68,7 @@ class Pieces:
     replaced: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # table -> old physical -> new physical
     left_out: tuple[str, ...] = ()  # constraints and indexes that the new side does not have
     created: tuple[str, ...] = ()  # physical tables that this change makes
+    constraints: tuple[tuple[str, str], ...] = ()  # (physical table, name) that this change makes
     shadows: tuple[Shadow, ...] = ()
     required: tuple[tuple[str, str], ...] = ()  # (table, column) of the new side that must not be NULL
     going: tuple[tuple[str, str | None], ...] = ()  # (table, column or None) that contract drops

@@ -152,11 +152,12 @@ LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class v ON v.oid = r.ev_class
 LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+LEFT JOIN pg_attribute g ON g.attrelid = f.adrelid AND g.attnum = f.adnum
 LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
 WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname = %s
   AND (a.attname = ANY(%s) OR %s) AND d.deptype IN ('n', 'a')
   AND (r.oid IS NOT NULL AND v.oid <> c.oid AND v.relnamespace::regnamespace::text !~ '^"?hitless'
-       OR f.oid IS NOT NULL AND f.adrelid = c.oid AND f.adnum <> d.refobjsubid AND NOT %s
+       OR f.oid IS NOT NULL AND f.adrelid = c.oid AND f.adnum <> d.refobjsubid AND NOT %s AND NOT g.attname = ANY(%s)
        OR k.oid IS NOT NULL AND k.contype = 'f' AND k.conrelid <> c.oid
        OR d.classid IN ('pg_policy'::regclass, 'pg_proc'::regclass) AND NOT (%s AND d.classid = 'pg_policy'::regclass)
        OR d.classid = 'pg_trigger'::regclass AND d.deptype = 'n' AND NOT %s)

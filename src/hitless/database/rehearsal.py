@@ -168,7 +168,15 @@ async def _up_and_down(target: RehearsalTarget, script: Script) -> Sequence[Find
     target.seen.clear()
     await expanding.expand(target, script.version, script.migrations, script.shown)
     again = await snapshot(target)
-    return [*left_behind("down", before, shapes[1]), *left_behind("up again", shapes[0], again)]
+    grown = _grown(target, script)
+    return [*left_behind("down", before, shapes[1], grown), *left_behind("up again", shapes[0], again)]
+
+
+def _grown(target: Target, script: Script) -> frozenset[tuple[str, str]]:
+    """Name the types that keep what they got: PostgreSQL cannot take a value of an enumerated type back."""
+    operations = [each for migration in script.migrations for each in migration.read().operations]
+    added = [each.add_enum_value.name for each in operations if each.add_enum_value is not None]
+    return frozenset(("type", f"{target.space}.{name}") for name in added)
 
 
 def mappings(compiled: Compiled) -> Iterator[str]:

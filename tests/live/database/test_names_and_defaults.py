@@ -36,3 +36,51 @@ async def test_a_default_stays_with_a_column_that_is_renamed_in_the_same_change(
     assert change.rows(change.new_url, insert) == [(7,)]
     await change.contract()
     assert change.rows(change.new_url, insert) == [(7,)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "create_constraint: {table: people, name: one, type: check, columns: [age], check: 'age > 0'}",
+        "create_constraint: {table: people, name: one, type: unique, columns: [name]}",
+        "alter_column: {table: people, column: name, unique: {name: one}}",
+        "add_column: {table: people, column: {name: x, type: int, nullable: true, check: {name: one, constraint: 'x > 0'}}}",
+        "create_constraint: {table: people, name: one, type: exclude, exclude: {index_method: btree, elements: 'name WITH ='}}",
+        "create_table: {name: people2, columns: [{name: id, type: int, pk: true, check: {name: one, constraint: 'id > 0'}}]}",
+        "shadow_table: {table: people, columns: [{name: id, type: bigint, pk: true, check: {name: one, constraint: 'id > 0'}}, {name: name, type: text}, {name: age, type: int, nullable: true}]}",
+    ],
+)
+async def test_a_constraint_of_the_same_change_gets_another_name(made: str, changing: Make) -> None:
+    table = "people2" if "people2" in made else "people"
+    rename = f"  - rename_constraint: {{table: {table}, from: one, to: other}}\n"
+    again = f"  - rename_constraint: {{table: {table}, from: other, to: last}}\n"
+    change = changing(PEOPLE, f"operations:\n  - {made}\n{rename}{again}")
+    await change.begin()
+    await change.up_to_code()
+    await change.contract()
+    names = "SELECT conname FROM pg_constraint WHERE conname IN ('one', 'other', 'last')"
+    assert change.rows(change.url, names) == [("last",)]
+
+
+async def test_a_constraint_that_is_renamed_keeps_its_new_name_on_a_column_that_changes(changing: Make) -> None:
+    setup = PEOPLE + "ALTER TABLE people ADD CONSTRAINT one CHECK (age > 0);"
+    change = changing(setup, "operations:\n  - rename_constraint: {table: people, from: one, to: other}\n" + SEVEN)
+    await change.begin()
+    await change.up_to_code()
+    await change.contract()
+    assert change.rows(
+        change.url, "SELECT conname FROM pg_constraint WHERE conrelid = 'people'::regclass AND contype = 'c'"
+    ) == [("other",)]
+
+
+@pytest.mark.parametrize("first", ["generated", "source"])
+async def test_a_generated_column_goes_together_with_a_change_of_its_source(first: str, changing: Make) -> None:
+    setup = PEOPLE + "ALTER TABLE people ADD twice int GENERATED ALWAYS AS (age * 2) STORED;"
+    operations = ["  - drop_column: {table: people, column: twice}\n", SEVEN.replace("default: '7'", "type: bigint")]
+    change = changing(setup, "operations:\n" + "".join(operations if first == "generated" else reversed(operations)))
+    await change.begin()
+    await change.up_to_code()
+    change.rows(change.new_url, "UPDATE people SET age = 21")
+    assert change.rows(change.old_url, "SELECT twice FROM people") == [(42,)]
+    await change.contract()
+    assert change.rows(change.new_url, "SELECT age FROM people") == [(21,)]

@@ -144,6 +144,12 @@ async def test_what_cannot_be_right_is_known_before_anything_runs(
     assert await shape(people) == before
 
 
+async def test_a_value_that_a_type_gets_is_no_reason_to_refuse_though_it_stays(people: str) -> None:
+    found = await tried(people, "operations:\n  - add_enum_value: {name: mood, value: great, after: good}\n")
+    assert found.failure is None
+    assert [each.rule for each in found.findings if each.refuses] == []
+
+
 @pytest.mark.parametrize(
     ("sql", "down", "rule"),
     [

@@ -73,6 +73,12 @@ def shadow(**more: object) -> dict[str, object]:
         ),
         ("no-such-constraint", [{"drop_constraint": {"table": "items", "name": "gone"}}], {}),
         ("no-such-constraint", [{"rename_constraint": {"table": "items", "from": "gone", "to": "here"}}], {}),
+        (
+            "outside-transaction",
+            [{"sql": {"up": "CREATE INDEX CONCURRENTLY i ON items (name)", "down": "SELECT 1"}}],
+            {},
+        ),
+        ("outside-transaction", [{"sql": {"up": "VACUUM items", "onComplete": True}}], {}),
         ("no-such-index", [{"drop_index": {"name": "gone"}}], {}),
         (
             "partitioned-unique",
