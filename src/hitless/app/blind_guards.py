@@ -97,7 +97,9 @@ def _metrics(step: Watch) -> _Found:
         needs_s = metric.lag_s + 2 * metric.every_s
         if step.bake_s < needs_s:
             said = f"{metric.name} has its first window after {format_duration(needs_s)}"
-            yield "blind-metric", f"{said}, and the bake of {format_duration(step.bake_s)} is over before", needs_s
+            waits = "" if step.evidence == "none" else ": the step waits for it"
+            over = f"the bake of {format_duration(step.bake_s)} is over before{waits}"
+            yield "blind-metric", f"{said}, and {over}", needs_s
 
 
 def _samples(step: Watch) -> _Found:

@@ -41,6 +41,7 @@ from hitless.kit.errors import HitlessError, InvalidInput, Refused
 from hitless.plan.change import Change, read_change
 from hitless.plan.plan import Plan
 from hitless.plan.system import System
+from hitless.signals.prometheus import resolves
 from hitless.store.postgres import Store
 
 SETTLE_S = 30.0
@@ -116,6 +117,7 @@ class Controller:
             folder=str(self._file.parent),
             launch_of=self._launches(system).of,
             missing=missing,
+            resolves=resolves,
             change=change,
             schemas=databases.schemas,
         )

@@ -34,13 +34,14 @@ class ServicesPart:
     folder: str  # where the system file lies
     launch_of: LaunchOf
     missing: Missing
+    resolves: Callable[[str], bool]  # whether a URL of those who measure, or the variable that it names, is one here
     change: Change
     schemas: SchemaChoice = field(default_factory=SchemaChoice)
 
     def propose(self) -> Proposal:
         """Return the steps, with every reason against them that can be seen now."""
         named = [name for name in self.system.callees_first() if name in self.change.services]
-        refusals = list(self._unknown())
+        refusals = [*self._unknown(), *self._unmeasured()]
         ship: list[Step] = []
         retire: list[Step] = []
         for name in named:
@@ -71,6 +72,17 @@ class ServicesPart:
         if business is not None and business.at not in self.system.services:
             text = f"guards.business.at names {business.at!r}, which is no service of {self.system.system}"
             yield Refusal(code="unknown-service", text=text, hint=near(business.at, self.system.services))
+
+    def _unmeasured(self) -> Iterator[Refusal]:
+        """A guard that nobody measures for would hold every step; the value of a variable is a secret."""
+        guards = self.change.guards
+        asked = {f"metrics.{name}": each.url for name, each in guards.metrics.items()}
+        asked |= {"saturation": guards.saturation.url} if guards.saturation is not None else {}
+        for key, url in asked.items():
+            if url is not None and not self.resolves(url):
+                text = f"guards.{key}.url is {url}, and hitless has no http:// or https:// URL in that variable"
+                name = url.removeprefix("env:")
+                yield Refusal(code="no-metrics-url", text=text, hint=f"set {name} where hitless up is called")
 
     def _against(self, name: str, wanted: ServiceChange) -> Iterator[Refusal]:
         now = self.facts.services.get(name)

@@ -22,6 +22,8 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
         parts.append(f"{noted['seconds']['lost']} s with lost records left out")
     if noted["reason"]:
         parts.append(f"needs {noted['reason']}" if noted["verdict"] in _WAITING else noted["reason"])
+    if trouble := noted.get("source"):
+        parts.append(f"trouble: {trouble}")
     return "; ".join(part for part in parts if part)
 
 

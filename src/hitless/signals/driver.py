@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.plan import Plan
@@ -156,13 +155,13 @@ class SignalsDriver:
             if self._clock.now() - kept_at >= KEEP_EVERY_S:
                 kept_at = self._clock.now()
                 await self._keep(watching, moment)
+            watching.trouble = follower.trouble or measured.trouble or self._trouble
             decision: Decision = watching.decide(self._clock.now(), settled=follower.settled)
             if not isinstance(decision, Stay):
                 await self._keep(watching, moment)
                 return decision
-            trouble = follower.trouble or measured.trouble or self._trouble
-            if telling.is_due(self._clock.now(), decision, watching.finding, trouble=bool(trouble)):
-                await moment.note(_with_trouble(watching.numbers(), trouble))
+            if telling.is_due(self._clock.now(), decision, watching.finding, trouble=bool(watching.trouble)):
+                await moment.note(watching.numbers())
             await self._clock.sleep(LOOK_AGAIN_S)
 
     async def _keep(self, watching: Watching, moment: Moment) -> None:
@@ -188,10 +187,6 @@ class Telling:
         self._pause_s = min(self._pause_s * 2, LONGEST_TOLD_S)
         self._next = now + self._pause_s
         return True
-
-
-def _with_trouble(numbers: dict[str, Any], trouble: str) -> dict[str, object]:
-    return numbers | ({"source": trouble} if trouble else {})
 
 
 class HeldEvidence:

@@ -22,7 +22,12 @@ class Measuring:
     def __init__(self, step: Watch, sources: Mapping[Source, Counters], clock: Clock) -> None:
         self._step, self._sources, self._clock = step, sources, clock
         self._waiting: dict[str, deque[Window | Full]] = {}
-        self.trouble = ""  # what the last source that did not answer said
+        self._troubles: dict[str, str] = {}  # by metric: what its source said that did not answer
+
+    @property
+    def trouble(self) -> str:
+        """Say which sources do not answer now, and why; empty: all do."""
+        return "; ".join(f"{name}: {said}" for name, said in self._troubles.items())
 
     def take(self) -> tuple[Window | Full, ...]:
         """Return the next window of each metric that has one."""
@@ -43,10 +48,10 @@ class Measuring:
             try:
                 seen = await self._look(metric, until)
             except OSError as error:
-                self.trouble = f"{metric.name}: {error}"
+                self._troubles[metric.name] = str(error) or type(error).__name__
                 await self._clock.sleep(ASK_AGAIN_S)
             else:
-                self.trouble = ""
+                self._troubles.pop(metric.name, None)
                 return seen
         return Window(metric=metric.name, until=until)
 

@@ -1,6 +1,7 @@
 """Counters from Prometheus, by PromQL over its HTTP API. The one file that talks to it."""
 
 import asyncio
+import http.client
 import json
 import os
 import urllib.error
@@ -23,18 +24,31 @@ class Prometheus:
 
 
 def _sample(metric: Measured, expression: str, at: float) -> Samples:
-    question = urllib.parse.urlencode({"query": expression, "time": f"{at:.3f}"})
+    body = _ask(metric, urllib.parse.urlencode({"query": expression, "time": f"{at:.3f}"}))
+    try:
+        return read_vector(json.loads(body), metric.by)
+    except (ValueError, KeyError, TypeError) as error:
+        raise OSError(f"Prometheus answers {metric.name} with something else: {error!r}") from None
+
+
+def _ask(metric: Measured, question: str) -> bytes:
     try:
         with urllib.request.urlopen(f"{_base(metric.url)}/api/v1/query?{question}", timeout=ANSWER_S) as answer:  # noqa: S310  the scheme is checked
-            body = answer.read(ANSWER_LIMIT + 1)
-        if len(body) > ANSWER_LIMIT:
-            raise OSError(f"Prometheus answers {metric.name} with more than {ANSWER_LIMIT} bytes")
-        return read_vector(json.loads(body), metric.by)
+            body: bytes = answer.read(ANSWER_LIMIT + 1)
     except urllib.error.HTTPError as error:
         with error:
             raise OSError(f"Prometheus refuses {metric.name}: {error.code} {error.read(200)!r}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise OSError(f"Prometheus answers {metric.name} with something else: {error!r}") from None
+    except urllib.error.URLError as error:
+        raise OSError(f"Prometheus does not answer: {_named(error.reason)}") from None
+    except (ValueError, http.client.HTTPException) as error:  # their texts hold parts of the URL
+        raise OSError(f"Prometheus cannot be asked: {type(error).__name__}") from None
+    if len(body) > ANSWER_LIMIT:
+        raise OSError(f"Prometheus answers {metric.name} with more than {ANSWER_LIMIT} bytes")
+    return body
+
+
+def _named(reason: object) -> str:
+    return (reason.strerror if isinstance(reason, OSError) else None) or type(reason).__name__
 
 
 def read_vector(plain: Any, by: str) -> Samples:
@@ -50,9 +64,17 @@ def read_vector(plain: Any, by: str) -> Samples:
     }
 
 
+def resolves(url: str) -> bool:
+    """Whether there is an http:// or https:// URL: as it stands, or where `env:NAME` says."""
+    return _found(url).startswith(("http://", "https://"))
+
+
 def _base(url: str) -> str:
     """Resolve a reference; the URL may hold a password, so no message says it."""
-    found = os.environ.get(url.removeprefix("env:"), "") if url.startswith("env:") else url
-    if not found.startswith(("http://", "https://")):
+    if not resolves(url):
         raise OSError(f"{url} is no http:// or https:// URL")
-    return found.rstrip("/")
+    return _found(url).rstrip("/")
+
+
+def _found(url: str) -> str:
+    return os.environ.get(url.removeprefix("env:"), "") if url.startswith("env:") else url

@@ -1,7 +1,7 @@
 """Decides how one Watch step ends: from what users of both versions feel, second by second. Pure.
 
-No data is not good data: a second with lost records does not count towards `bake_s`, and without a user in each arm
-the step holds.
+No data is not good data: a second with lost records does not count towards `bake_s`, and without a user in each arm, or
+with a guard on what others measure that has seen nothing, the step holds.
 """
 
 import json
@@ -17,6 +17,7 @@ from hitless.signals.comparison import Comparison, harm_in_words
 from hitless.signals.ends import Ends
 from hitless.signals.guards import NO_ENDS
 from hitless.signals.harm import NOTHING, WINDOW_S, Harm
+from hitless.signals.looks import Looks
 from hitless.signals.metrics import Full, Window
 from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
@@ -91,6 +92,8 @@ class Watching:
     measured_until: dict[str, float] = field(default_factory=dict)  # by metric: the end of the last window that counted
     void_since: int | None = None  # the second in which the comparison stopped being believed
     one_in: int = 1  # one user in so many is followed, since there are more than the recorder remembers
+    trouble: str = ""  # why a source does not answer now; empty: all do
+    looks: Looks = field(init=False)  # what others have measured since the step began
     harm: Harm = field(init=False)
     ends: Ends = field(init=False)  # of the old version
     comparison: Comparison = field(init=False)
@@ -99,6 +102,7 @@ class Watching:
         self.harm = Harm(service=self.step.service, slot=self.step.canary, crashes=self.step.crashes)
         self.ends = Ends(service=self.step.service, slot=self.step.baseline)
         self.comparison = Comparison(self.step)
+        self.looks = Looks(self.step.measured)
         self.seen_until = self.compares_from
         self.next_at = math.ceil(self.started_at)  # the first second that lies wholly in the step
         self.measured_until = {metric.name: self.compares_from for metric in self.step.measured}
@@ -147,6 +151,7 @@ class Watching:
             self.comparison.feed(second, self.step, windows, ends)
         else:
             self.comparison.feed_alone(second, windows)
+        self.looks.count(windows)
         self.measured_until |= {each.metric: each.until for each in windows}
         if not self.comparison.void:
             self.void_since = None
@@ -168,7 +173,8 @@ class Watching:
         plain = {name: getattr(self, name) for name in names}
         arms = {"canary": asdict(self.canary), "baseline": asdict(self.baseline)}
         ends = {"canary": self.harm.ends.dump(), "baseline": self.ends.dump()}
-        return json.dumps({**plain, **arms, "ends": ends, "comparison": self.comparison.dump()}).encode()
+        looks, comparison = self.looks.dump(), self.comparison.dump()
+        return json.dumps({**plain, **arms, "ends": ends, "looks": looks, "comparison": comparison}).encode()
 
     def restore(self, kept: bytes) -> None:
         """Go on from what was kept: by this step, or by an earlier one of the same run. Raises ValueError."""
@@ -185,6 +191,7 @@ class Watching:
             self.intact_s, self.lost_s = plain["intact_s"], plain["lost_s"]
             self.seen_until, self.next_at = plain["seen_until"], plain["next_at"]
             self.measured_until, self.void_since = plain["measured_until"], plain.get("void_since")
+            self.looks.restore(plain.get("looks", {}))
             self.harm.ends.restore(plain["ends"]["canary"])
             self.ends.restore(plain["ends"]["baseline"])
         except (KeyError, TypeError) as error:
@@ -206,7 +213,12 @@ class Watching:
 
     @property
     def observed(self) -> bool:
-        """At least one user in each arm; where there is nothing to compare, a second in which nothing was lost."""
+        """At least one user in each arm; where there is nothing to compare, a second in which nothing was lost.
+
+        And at least one window that counts of each guard on what others measure.
+        """
+        if self.looks.missing:
+            return False
         if not self.step.compares:
             return self.intact_s > 0
         return self.canary.users > 0 and self.baseline.users > 0 and not self.comparison.void
@@ -218,7 +230,7 @@ class Watching:
             return "worse"
         if not self.step.compares:
             return "no baseline"
-        if self.comparison.is_fine:
+        if self.comparison.is_fine and not self.looks.missing:
             return "fine"
         return "undecided" if self.observed else "no evidence"
 
@@ -251,10 +263,10 @@ class Watching:
             return ""
         if not self.intact_s:
             return "a second in which no record is lost"
-        if step.compares and not self.observed:
-            if self.comparison.void:
+        if not self.observed:
+            if step.compares and self.comparison.void:
                 return f"shares that are as they were meant: {self.comparison.void}"
-            return " and ".join(_missing(self.canary, "canary", self._hint()) + _missing(self.baseline, "baseline"))
+            return " and ".join(self._missing())
         if step.compares and step.evidence == "required" and not self.comparison.is_fine:
             return "a verdict of fine"
         return ""
@@ -273,6 +285,7 @@ class Watching:
             "restarts": self.harm.ends.total,
             **compared,
             **({"one_in": self.one_in} if self.one_in > 1 else {}),
+            **({"source": self.trouble} if self.trouble else {}),
             "reason": reason.text if reason else self.needs,
         }
 
@@ -295,13 +308,26 @@ class Watching:
         """Since when there has been nothing to go by."""
         if self.step.evidence == "none":
             return math.inf
+        measured = self.compares_from + self.looks.due_s if self.looks.missing else math.inf
+        return min(measured, self._felt_until())
+
+    def _felt_until(self) -> float:
+        """Since when users have told nothing."""
         if not self.step.compares:
             return self.seen_until
         if self.step.evidence == "required" and not self.comparison.is_fine:
             return self.compares_from
         if self.void_since is not None:
             return self.void_since
-        return self.seen_until if self.observed else self.compares_from
+        return self.compares_from if self._missing_users() else self.seen_until
+
+    def _missing(self) -> list[str]:
+        """Name what has not been seen yet."""
+        windows = [f"a window of {name} that counts" for name in self.looks.missing]
+        return [*self._missing_users(), *windows] if self.step.compares else windows
+
+    def _missing_users(self) -> list[str]:
+        return _users(self.canary, "canary", self._hint()) + _users(self.baseline, "baseline")
 
     def _hint(self) -> str:
         """How many requests it takes until one is likely to be of the new version."""
@@ -309,14 +335,14 @@ class Watching:
         return f" (about {math.ceil(1 / share)} requests)" if share else ""
 
     def _no_evidence(self) -> StepFailed:
-        step = self.step
+        step, trouble = self.step, f" ({self.trouble})" if self.trouble else ""
         return StepFailed(
             NO_EVIDENCE,
             f"the new version of {step.service}: no evidence in {format_duration(step.no_evidence_s)}; "
-            f"it still needs {self.needs or 'seconds in which no record is lost'}",
-            "send it traffic, or say `evidence: none` in the change file",
+            f"it still needs {self.needs or 'seconds in which no record is lost'}{trouble}",
+            "send it traffic, mend what measures it, or say `evidence: none` in the change file",
         )
 
 
-def _missing(arm: Arm, name: str, hint: str = "") -> list[str]:
+def _users(arm: Arm, name: str, hint: str = "") -> list[str]:
     return [] if arm.users else [f"1 more user in the {name}{hint}"]

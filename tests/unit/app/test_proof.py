@@ -19,6 +19,7 @@ from hitless.plan.plan import Plan
 from hitless.plan.step import Step
 from hitless.plan.system import Service, System, read_system
 from hitless.runtime.steps import Launch
+from hitless.signals.prometheus import resolves
 from hitless.traffic.steps import Routing, Shift
 
 SHOP = """
@@ -58,7 +59,13 @@ def planned(
     facts = facts_of(system)
     facts = replace(facts, services={name: now for name, now in facts.services.items() if name != down})
     part = ServicesPart(
-        system=system, facts=facts, folder="/", launch_of=launch_of, missing=lambda _: None, change=wanted
+        system=system,
+        facts=facts,
+        folder="/",
+        launch_of=launch_of,
+        missing=lambda _: None,
+        resolves=resolves,
+        change=wanted,
     )
     planner = Planner(
         change=wanted,
@@ -221,3 +228,22 @@ def test_exposure_ends_with_everybody() -> None:
 )
 def test_versions_are_compared_number_by_number(version: str, condition: str, met: bool) -> None:
     assert fits(version, condition) is met
+
+
+@pytest.mark.parametrize("value", [None, "ftp://user:s3cret@host"])
+@pytest.mark.parametrize(
+    "guard", ["metrics: { m: { url: env:METRICS, requests: a, bad: b } }", "saturation: { url: env:METRICS, load: a }"]
+)
+def test_a_variable_in_which_there_is_no_url_of_those_who_measure_is_refused_and_its_value_told_nowhere(
+    monkeypatch: pytest.MonkeyPatch, guard: str, value: str | None
+) -> None:
+    wanted = f'services: {{ orders: {{ to: "2" }} }}\nguards: {{ {guard} }}'
+    monkeypatch.delenv("METRICS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("METRICS", value)
+    (refusal,) = planned(wanted).refusals
+    assert refusal.code == "no-metrics-url"
+    assert "url is env:METRICS" in refusal.text
+    assert "s3cret" not in f"{refusal}"
+    monkeypatch.setenv("METRICS", "http://127.0.0.1:9090")
+    assert planned(wanted).refusals == ()

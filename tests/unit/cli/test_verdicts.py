@@ -68,3 +68,7 @@ def test_a_guard_that_has_counted_nothing_yet_leaves_the_word_to_what_users_felt
     felt = {"canary": {"users": 9, "bad_users": 1}, "baseline": {"users": 80, "bad_users": 2}}
     said = verdict_text(NOTED | felt | {"watches": "business", "compared": nothing})
     assert "1 of 9 users' requests bad against 2 of 80" in said
+
+
+def test_a_source_that_does_not_answer_is_told_with_every_verdict() -> None:
+    assert verdict_text(NOTED | {"source": "pay: Connection refused"}).endswith("trouble: pay: Connection refused")

@@ -35,6 +35,7 @@ STEP = Watch(
     conversion=Conversion(at="orders", method="POST", within_s=60),
     loads=(FULL,),
 )
+FELT = replace(STEP, metrics=(), loads=())  # nothing but what users feel
 
 
 def arm(users: int, bad: int = 0, ms_bucket: int = 25, **more: object) -> ArmCount:
@@ -93,7 +94,7 @@ def test_arms_that_do_not_get_the_users_meant_for_them_hold_the_step_say_so_and_
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_shares_that_go_off_late_in_a_long_bake_have_the_whole_time_to_get_well(killed: bool) -> None:
-    step = replace(STEP, bake_s=600, no_evidence_s=60)
+    step = replace(FELT, bake_s=600, no_evidence_s=60)
     watching = Watching(step, float(BEGIN))
     good = [second(BEGIN + n, arm(10, assigned=1), arm(90, assigned=9)) for n in range(1, 300)]
     off = [second(BEGIN + n, arm(10, assigned=10), arm(90, assigned=0)) for n in range(300, 340)]
@@ -107,7 +108,7 @@ def test_shares_that_go_off_late_in_a_long_bake_have_the_whole_time_to_get_well(
 
 
 def test_a_fine_version_that_must_have_evidence_may_bake_for_longer_than_it_may_wait() -> None:
-    step = replace(STEP, evidence="required", bake_s=600, no_evidence_s=300, sample_ratio=False)
+    step = replace(FELT, evidence="required", bake_s=600, no_evidence_s=300, sample_ratio=False)
     watching = Watching(step, float(BEGIN))
     seconds = [second(BEGIN + n, arm(10), arm(90, bad=9)) for n in range(1, 602)]
     assert gone_at(watching, seconds[:400]) is None
@@ -143,9 +144,9 @@ def test_a_version_that_is_full_over_several_short_steps_is_full_all_the_same() 
 
 def test_shares_that_are_as_meant_hold_nothing_nor_does_a_group_that_was_chosen() -> None:
     chance = random.Random(3)
-    for step in (STEP, replace(STEP, group="staff"), replace(STEP, sample_ratio=False)):
+    for step in (FELT, replace(FELT, group="staff"), replace(FELT, sample_ratio=False)):
         watching = Watching(step, float(BEGIN))
-        part = 0.1 if step is STEP else 0.4
+        part = 0.1 if step is FELT else 0.4
         for n in range(1, 602):
             ours = sum(chance.random() < part for _ in range(10))
             watching.count(second(BEGIN + n, arm(10, assigned=ours), arm(90, assigned=10 - ours)))
@@ -305,7 +306,7 @@ def test_a_source_of_loads_that_falls_silent_between_two_full_looks_is_no_eviden
 def test_what_is_slow_in_the_warm_up_is_no_evidence_and_the_bake_begins_after_it() -> None:
     cold = [second(BEGIN + n, arm(10, ms_bucket=60)) for n in range(1, 60)]
     warm = [second(BEGIN + n) for n in range(60, 122)]
-    step = replace(STEP, bake_s=60)
+    step = replace(FELT, bake_s=60)
     watching = Watching(replace(step, warm_up_s=60), float(BEGIN))
     assert gone_at(watching, cold) is None
     assert watching.intact_s == 0
@@ -357,7 +358,7 @@ def test_all_guards_together_share_one_alpha() -> None:
 
 
 def test_at_100_percent_there_is_nothing_to_compare_and_no_share() -> None:
-    watching = Watching(replace(STEP, share=EVERYBODY, bake_s=10), float(BEGIN))
+    watching = Watching(replace(FELT, share=EVERYBODY, bake_s=10), float(BEGIN))
     for n in range(1, 12):
         watching.count(second(BEGIN + n, arm(10, assigned=9), arm(0)))
     assert isinstance(watching.decide(BEGIN + 13.0), GoOn)
@@ -385,7 +386,7 @@ def test_what_is_still_needed_is_told_also_where_nobody_was_bad_with_the_old_ver
 
 
 def test_what_a_guard_would_still_need_is_told_of_requests_alone() -> None:
-    watching = Watching(STEP, float(BEGIN))
+    watching = Watching(FELT, float(BEGIN))
     for n in range(1, 12):
         watching.count(second(BEGIN + n, **outcomes((10, 10), (90, 81))))
     numbers = watching.numbers()

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitless.app.simulation.clock import EPOCH, VirtualClock, run_virtually
-from hitless.kit.units import Share
+from hitless.kit.units import EVERYBODY, Share
+from hitless.plan.instances import InstanceId
+from hitless.plan.ports import Moment, StepFailed
+from hitless.signals.driver import SignalsDriver
 from hitless.signals.measuring import measuring
 from hitless.signals.metrics import Full, Load, Measured, Metric, Sample, Samples, Shown, Window, full, increase, window
 from hitless.signals.otlp import OtlpMemory, read_name
 from hitless.signals.ports import ArmCount, Second
-from hitless.signals.prometheus import read_vector
+from hitless.signals.prometheus import Prometheus, read_vector
 from hitless.signals.steps import Watch
-from hitless.signals.watching import GoBack, Watching
+from hitless.signals.watching import GoBack, GoOn, Stay, Watching
 
 METRIC = Metric(
     name="checkout",
@@ -283,3 +287,98 @@ def test_a_version_that_fills_up_is_taken_back_by_what_others_measure_and_by_not
     run_virtually(main())
     assert isinstance(watching.decide(EPOCH + 301), GoBack) == gone
     assert watching.numbers()["guard"] == ("saturation" if gone else "")
+
+
+USED = ArmCount(requests=5, users=5)
+
+
+@pytest.mark.parametrize("step", [STEP, replace(STEP, metrics=(), loads=(LOAD,), share=EVERYBODY)])
+def test_a_step_whose_guard_never_had_a_window_that_counted_holds_and_then_goes_back(step: Watch) -> None:
+    watching = Watching(replace(step, bake_s=25, no_evidence_s=60), EPOCH)
+    name = step.measured[0].name
+    watching.trouble = f"{name}: Connection refused"
+    unknown = Window(metric=name, until=EPOCH + 10) if step.metrics else Full(metric=name, until=EPOCH + 10)
+    due_s = step.measured[0].lag_s + 2 * step.measured[0].every_s
+    end = EPOCH + due_s + 60
+    for n in range(int(end - EPOCH)):
+        watching.count(felt(n), (unknown,) if n == 20 else ())
+    held = watching.decide(end - 1)
+    assert isinstance(held, Stay)
+    assert (held.holds, held.needs) == (True, f"a window of {name} that counts")
+    assert watching.numbers()["source"] == f"{name}: Connection refused"
+    gone = watching.decide(end)
+    assert isinstance(gone, GoBack)
+    assert gone.failure.code == "no-evidence"
+    assert f"a window of {name} that counts ({name}: Connection refused)" in gone.failure.text
+    assert watching.numbers(gone.failure)["verdict"] == "no evidence"
+
+
+def felt(n: int) -> Second:
+    return Second(at=int(EPOCH) + n, arms={("orders", "a"): USED, ("orders", "b"): USED})
+
+
+def test_one_window_that_counts_lets_the_step_go_on_and_a_new_controller_knows_it() -> None:
+    step = replace(STEP, bake_s=25, no_evidence_s=60)
+    watching = Watching(step, EPOCH)
+    nobody = ArmCount()
+    for n in range(40):
+        new = {20: nobody, 30: USED}.get(n)
+        counted = (Window(metric="checkout", until=EPOCH + n, canary=new, baseline=USED),) if new else ()
+        watching.count(felt(n), counted)
+        assert isinstance(watching.decide(EPOCH + n + 1), GoOn) == (n >= 30)
+    again = Watching(step, EPOCH)
+    again.restore(watching.dump())
+    assert isinstance(again.decide(EPOCH + 40), GoOn)
+
+
+def test_a_step_that_needs_no_evidence_does_not_wait_for_one() -> None:
+    watching = Watching(replace(STEP, bake_s=25, evidence="none"), EPOCH)
+    assert isinstance(watching.decide(EPOCH + 25), GoOn)
+
+
+class Down:
+    """A source that never answers."""
+
+    async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
+        raise OSError("Connection refused")
+
+
+def test_a_source_that_is_down_stands_in_the_closing_verdict() -> None:
+    clock, notes = VirtualClock(), list[dict[str, object]]()
+
+    class Users:
+        async def follow(self, since: float) -> AsyncIterator[Second]:
+            at = math.ceil(since)
+            while True:
+                await clock.sleep(max(0.0, at + 2 - clock.now()))
+                yield felt(at - int(EPOCH))
+                at += 1
+
+        async def restarts(self) -> dict[InstanceId, int]:
+            return {}
+
+    async def note(remark: dict[str, object]) -> None:
+        notes.append(remark)
+
+    async def main() -> None:
+        driver = SignalsDriver(Users(), Users(), clock, sources={"prometheus": Down()})
+        step = replace(STEP, bake_s=25, no_evidence_s=90)
+        with pytest.raises(StepFailed, match=r"a window of checkout that counts \(checkout: Connection refused\)"):
+            await driver.do(step, Moment(run="r1", position=0, started_at=EPOCH, note=note))
+
+    run_virtually(main())
+    assert clock.now() == pytest.approx(EPOCH + 40 + 90, abs=3)
+    assert (notes[-1]["verdict"], notes[-1]["source"]) == ("no evidence", "checkout: Connection refused")
+
+
+@pytest.mark.parametrize("url", ["http://u:s3cret@127.0.0.1:x", "http://s3cret .x", "ftp://s3cret", "http://[s3cret"])
+def test_what_a_variable_holds_is_in_no_message(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("METRICS", url)
+    with pytest.raises(OSError) as told:
+        asyncio.run(Prometheus().sample(replace(METRIC, url="env:METRICS"), "up", 1.0))
+    assert "s3cret" not in str(told.value)
+
+
+def test_a_prometheus_that_is_not_there_is_told() -> None:
+    with pytest.raises(OSError, match="Prometheus does not answer: Connection refused"):
+        asyncio.run(Prometheus().sample(replace(METRIC, url="http://127.0.0.1:1"), "up", 1.0))

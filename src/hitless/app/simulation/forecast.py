@@ -116,7 +116,8 @@ def _shortened(step: Step) -> Step:
     match step:
         case Watch():
             quiet_s = min(step.no_evidence_s, NO_EVIDENCE_S)
-            return replace(step, bake_s=min(step.bake_s, BAKE_S), no_evidence_s=quiet_s)
+            felt = replace(step, metrics=(), loads=())  # nobody measures them in a world of its own
+            return replace(felt, bake_s=min(step.bake_s, BAKE_S), no_evidence_s=quiet_s)
         case Bake():
             quiet_s = min(step.no_evidence_s, NO_EVIDENCE_S)
             return replace(step, bake_s=min(step.bake_s, BAKE_S), no_evidence_s=quiet_s)

@@ -120,6 +120,7 @@ def plan_of(name: str) -> Plan:
         folder="/",
         launch_of=launch_of,
         missing=lambda _: None,
+        resolves=lambda _: True,
         change=change,
         schemas=schemas,
     )

@@ -10,6 +10,8 @@ from hitless.app.simulation.campaign import tally
 from hitless.app.simulation.forecast import Forecast
 from hitless.app.simulation.shop import facts, plan_of
 from hitless.kit.errors import InvalidInput
+from hitless.signals.metrics import Metric
+from hitless.signals.steps import Watch
 
 
 @pytest.mark.parametrize("change", ["canary", "whole", "keep"])
@@ -17,6 +19,16 @@ def test_a_plan_keeps_its_promises_in_seeded_runs(change: str) -> None:
     found = tally(Forecast.of(plan_of(change), facts()).case_of, range(12))
     assert (found.runs, found.broken) == (12, [])
     assert found.requests > 1000
+
+
+def test_counters_that_nobody_measures_in_a_world_of_its_own_hold_nothing() -> None:
+    plan = plan_of("canary")
+    paid = Metric(
+        name="paid", source="opentelemetry", by="v", lag_s=1, every_s=1, requests="paid", bad="unpaid", worse=1.0
+    )
+    steps = [dataclasses.replace(each, metrics=(paid,)) if isinstance(each, Watch) else each for each in plan.steps]
+    found = tally(Forecast.of(dataclasses.replace(plan, steps=tuple(steps)), facts()).case_of, range(12))
+    assert found.ended["completed"] > 0
 
 
 def test_a_plan_in_the_wrong_order_is_found_and_its_seed_named() -> None:
