@@ -1,7 +1,8 @@
-"""Random changes and random writes of both versions, against a model of what each side must show."""
+"""Random changes and random writes of both versions at the same time, against a model of what each side must show."""
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -14,6 +15,8 @@ from hitless.database.driver import rolling, switched
 from hitless.database.steps import Withdraw
 
 pytestmark = pytest.mark.live
+
+WRITERS = 4
 
 SETUP = """
 CREATE TABLE t (id int PRIMARY KEY, a int, b text NOT NULL DEFAULT 'b', c int NOT NULL DEFAULT 7, d text);
@@ -137,6 +140,28 @@ def carry_out(connection: psycopg.Connection[Any], model: Model, step: tuple[str
         write(key, values)
 
 
+def all_at_once(change: Any, model: Model, steps: list[Any], shadow: bool) -> None:
+    """Four applications write on both versions at the same time, each its own rows: what they must be is known."""
+
+    def write(which: int) -> None:
+        with (
+            psycopg.connect(change.old_url, autocommit=True) as old,
+            psycopg.connect(change.new_url, autocommit=True) as new,
+        ):
+            for step in steps:
+                if step[2] % WRITERS == which:  # a row that gets another key, 100 above, stays with its writer
+                    carry_out(old if step[0] == "old" else new, model, step, shadow)
+
+    with ThreadPoolExecutor(WRITERS) as writers:
+        list(writers.map(write, range(WRITERS)))
+
+
+def unfilled(step: tuple[str, str, int, Any]) -> tuple[str, str, int, Any]:
+    """A row that is not filled yet shows NULL on the new side: NULL written there is no change."""
+    given = {name: each for name, each in step[3].items() if each is not None}
+    return (*step[:3], given) if step[0] == "new" else step
+
+
 def compare(connection: psycopg.Connection[Any], rows: dict[int, dict[str, Any]], names: dict[str, str]) -> None:
     columns = ", ".join(["id", *names.values()])
     found = connection.execute(f"SELECT {columns} FROM t".encode()).fetchall()
@@ -175,27 +200,17 @@ async def _lived(
     with psycopg.connect(change.url) as base:
         rows = base.execute("SELECT id, a, b, c, d FROM t").fetchall()
     model = Model(chosen, rows)
-    with (
-        psycopg.connect(change.old_url, autocommit=True) as old,
-        psycopg.connect(change.new_url, autocommit=True) as new,
-    ):
-        for step in early:  # while the backfill has not begun
-            if step[0] == "old":
-                carry_out(old, model, step, shadow)
-            elif not shadow:  # a row that is not filled yet shows NULL: NULL written there is no change
-                given = {name: each for name, each in step[3].items() if each is not None}
-                carry_out(new, model, (*step[:3], given), shadow)
-        for each in change.steps.before[1:]:
-            await change.driver.do(each, MOMENT)
-        for step in late:
-            carry_out(old if step[0] == "old" else new, model, step, shadow)
-        compare(old, model.old, names_of("old", chosen, shadow))
-        compare(new, model.new, names_of("new", chosen, shadow))
-        await switched(change.url, NEW, on=True)
-        for step in after:
-            carry_out(old if step[0] == "old" else new, model, step, shadow)
-        compare(old, model.old, names_of("old", chosen, shadow))
-        compare(new, model.new, names_of("new", chosen, shadow))
+    early = [unfilled(step) for step in early if step[0] == "old" or not shadow]
+    writing = asyncio.create_task(asyncio.to_thread(all_at_once, change, model, early, shadow))
+    for each in change.steps.before[1:]:  # filled and compared while they write
+        await change.driver.do(each, MOMENT)
+    await writing
+    for steps, is_on in ((late, False), (after, True)):
+        await switched(change.url, NEW, on=is_on)
+        await asyncio.to_thread(all_at_once, change, model, steps, shadow)
+        with psycopg.connect(change.old_url) as old, psycopg.connect(change.new_url) as new:
+            compare(old, model.old, names_of("old", chosen, shadow))
+            compare(new, model.new, names_of("new", chosen, shadow))
     found = await rolling(change.url, NEW, budget_s=60.0)
     assert found is None or found.differing.listed == ()
     await change.verify()
