@@ -171,7 +171,7 @@ def _people(entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
                 yield {"at": entry.at, "what": what, "who": who, "text": ""}
             case Noted(_, {"agreed_to_contract": who}):
                 yield {"at": entry.at, "what": "agreed to contract", "who": str(who), "text": ""}
-            case Noted(_, {"accept_loss": rows}):
+            case Noted(_, {"accept_loss": rows}) | Noted(_, {"accept_loss_by_contract": rows}):
                 yield {"at": entry.at, "what": "gave up rows", "who": "", "text": f"at most {rows} rows may be lost"}
             case Approved(who):
                 yield {"at": entry.at, "what": word, "who": who, "text": ""}

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from hitless.app.contract_rules import AGREED, approval_at_start, contracts, held_until, left_open
+from hitless.app.going_back import ACCEPTED, AcceptedLoss, lost, refuse_loss
 from hitless.app.journal import StoredJournal
 from hitless.app.still_needed import StillNeeded
 from hitless.app.too_early import by_time
@@ -30,16 +31,25 @@ class ContractCases:
             await self._engine.note(run, plan.gate, {AGREED: approved_by})
         return run
 
-    async def approve(self, run: str, who: str) -> None:
-        """Let a run do what it has left open. Raises Refused if nothing is, runs would meet, or it is too early."""
+    async def approve(self, run: str, who: str, accept_loss: int | None = None) -> None:
+        """Let a run do what it has left open. Raises Refused if nothing is, runs would meet, or it is too early.
+
+        `accept_loss` rows may be given up that the new side cannot hold; None: what was said of them before counts.
+        """
         row = await self._journal.find(run)
         if row is None:
             raise InvalidInput("unknown-run", f"there is no run {run!r}", "see: hitless runs")
         plan = Plan.from_json(row.plan, KINDS)
         await self._refuse_meeting(row)
-        await self._refuse_early(plan, run)  # looks at databases: nobody else waits for that; the step looks once more
+        # looks at databases: nobody else waits for that; the step looks once more
+        await self._refuse_early(plan, run)
+        accepted = await AcceptedLoss(self._journal)(run, "old")
+        wanted = accepted if accept_loss is None else accept_loss
+        refuse_loss(run, await lost(plan.steps, self._world.databases, "old"), wanted)
         async with self._deciding:
             await self._refuse_meeting(row)
+            if wanted != accepted:
+                await self._engine.note(run, plan.gate or 0, {ACCEPTED["old"]: wanted})
             await self._engine.approve(run, who)
 
     async def _refuse_meeting(self, row: RunRow) -> None:

@@ -243,9 +243,9 @@ class Controller:
             reached = fold(await self._journal.entries(run)).reached
             for refusal in against_going_back(plan.steps[:reached], await observe(self._world), missing):
                 raise Refused(refusal.code, f"run {run} cannot be taken back: {refusal.text}", refusal.hint)
-            refuse_loss(run, await lost(plan.steps[:reached], self._world.databases), accept_loss)
+            refuse_loss(run, await lost(plan.steps[:reached], self._world.databases, "new"), accept_loss)
             if accept_loss:
-                await self._engine.note(run, 0, {ACCEPTED: accept_loss})
+                await self._engine.note(run, 0, {ACCEPTED["new"]: accept_loss})
             await self._engine.rollback(run, why)
 
     async def _refuse_later(self, row: RunRow) -> None:

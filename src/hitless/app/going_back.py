@@ -1,16 +1,14 @@
-"""What going back would lose, and how much of that somebody has agreed to."""
+"""What giving up one side of a database would lose, and how much of that somebody has agreed to."""
 
 from hitless.app.databases import Databases
 from hitless.app.journal import StoredJournal
-from hitless.database.driver import lost_by_going_back
+from hitless.database import driver
 from hitless.database.steps import Expand
-from hitless.database.unmappable import Unmappable
+from hitless.database.unmappable import Unmappable, loss_not_accepted
 from hitless.engine.journal import Noted
-from hitless.kit.errors import Refused
 from hitless.plan.step import Step
 
-ACCEPTED = "accept_loss"  # the remark that says how many rows may be given up
-LISTED = 5
+ACCEPTED = {"new": "accept_loss", "old": "accept_loss_by_contract"}  # who wrote the rows: the remark that says how many
 
 
 class AcceptedLoss:
@@ -19,24 +17,20 @@ class AcceptedLoss:
     def __init__(self, journal: StoredJournal) -> None:
         self._journal = journal
 
-    async def __call__(self, run: str) -> int:
-        """Return the number; 0 if nobody has said so."""
+    async def __call__(self, run: str, side: str) -> int:
+        """Return what was said last of the rows that a side (old, new) wrote; 0 if nobody has said so."""
         remarks = [entry.fact.remark for entry in await self._journal.entries(run) if isinstance(entry.fact, Noted)]
-        return max((int(remark[ACCEPTED]) for remark in remarks if ACCEPTED in remark), default=0)
+        return next((int(each[ACCEPTED[side]]) for each in reversed(remarks) if ACCEPTED[side] in each), 0)
 
 
-async def lost(steps: tuple[Step, ...], databases: Databases) -> list[Unmappable]:
-    """Return the rows that the old side cannot hold, over all databases that these steps have expanded."""
+async def lost(steps: tuple[Step, ...], databases: Databases, side: str) -> list[Unmappable]:
+    """Return the rows that a side (old, new) wrote and the other cannot hold, over all databases that were expanded."""
     expanded = [step for step in steps if isinstance(step, Expand)]
-    return [row for step in expanded for row in await lost_by_going_back(databases.url(step.database), step.version)]
+    return [row for step in expanded for row in await driver.lost(databases.url(step.database), step.version, side)]
 
 
 def refuse_loss(run: str, rows: list[Unmappable], accepted: int) -> None:
-    """Raise Refused `loss-not-accepted` if going back would give up more rows than that."""
+    """Raise Refused `loss-not-accepted` if more rows than that would be given up; all of them of one side."""
     if len(rows) > accepted:
-        shown = ", ".join(f"{row.table} {'/'.join(row.key)} ({row.why})" for row in rows[:LISTED])
-        raise Refused(
-            "loss-not-accepted",
-            f"the old side cannot hold {len(rows)} rows as the new version wrote them: {shown}",
-            f"correct them, or give up what it cannot hold: hitless rollback {run} --accept-loss {len(rows)}",
-        )
+        verb = "rollback" if rows[0].side == "new" else "contract"
+        raise loss_not_accepted(rows, f"hitless {verb} {run} --accept-loss {len(rows)}")

@@ -56,14 +56,15 @@ class Reports:
             "withheld": {"code": why.code, "text": why.text, "hint": why.hint} if why else None,
             "due_at": still.due_at if still else None,
             "agreed_by": still.who if still else None,
-            "lost_by_rollback": await self._lost(whole) if still else [],
+            "lost_by_rollback": await self._lost(whole, "new") if still else [],
+            "lost_by_contract": await self._lost(whole, "old") if still else [],
             "rolling": await self._rolling(whole),
         }
 
-    async def _lost(self, plan: Plan) -> list[dict[str, Any]]:
-        """List the rows that the old side cannot hold; none where the database does not answer."""
+    async def _lost(self, plan: Plan, side: str) -> list[dict[str, Any]]:
+        """List the rows that one side wrote and the other cannot hold; none where the database does not answer."""
         with suppress(HitlessError):
-            rows = await lost(plan.steps, self._world.databases)
+            rows = await lost(plan.steps, self._world.databases, side)
             return [{"table": row.table, "key": list(row.key), "why": row.why} for row in rows]
         return []
 

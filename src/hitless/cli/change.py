@@ -134,8 +134,9 @@ def rollback_command(at: Here, run: str, accept_loss: int, why: str) -> int:
 @click.command("contract")
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--accept-loss", type=click.IntRange(min=0), default=0, help="Rows that the new side cannot hold.")
 @here
-def contract_command(at: Here, run: str, yes: bool) -> int:  # noqa: FBT001
+def contract_command(at: Here, run: str, yes: bool, accept_loss: int) -> int:  # noqa: FBT001
     """Approve what a completed run has left open: the old side goes, and there is no way back."""
     client = at.client()
     waiting = client.get(f"/v1/runs/{_run_id(run)}")["open"]
@@ -143,7 +144,7 @@ def contract_command(at: Here, run: str, yes: bool) -> int:  # noqa: FBT001
         say(f"  {step}")
     if waiting and not yes and sys.stdin.isatty():
         click.confirm("there is no way back from this; go on?", abort=True, err=True)
-    after = client.tell(f"/v1/runs/{_run_id(run)}/contract", {"who": who()}).get("after", 0)
+    after = client.tell(f"/v1/runs/{_run_id(run)}/contract", {"who": who(), "accept_loss": accept_loss}).get("after", 0)
     end = _follow(at, run, None, after)
     _refuse_if_withheld(client, run)
     return end

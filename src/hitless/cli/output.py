@@ -91,9 +91,10 @@ def _open_text(run: str, still: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {when}: {'; '.join(still['steps'])}"
     if (why := still["withheld"]) is not None:
         yield f"  not done: {why['code']}: {why['text']}"
-    if rows := still["lost_by_rollback"]:
-        shown = "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['why']}" for row in rows[:5])
-        yield f"  rollback would give up {len(rows)} rows (--accept-loss {len(rows)}): {shown}"
+    for verb in ("rollback", "contract"):
+        if rows := still[f"lost_by_{verb}"]:
+            shown = "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['why']}" for row in rows[:5])
+            yield f"  {verb} would give up {len(rows)} rows (--accept-loss {len(rows)}): {shown}"
     for each in still["rolling"]:
         yield from _rolling_text(each)
 

@@ -50,22 +50,30 @@ def _row_text(fills: tuple[Fill, ...], alias: str) -> str:
     return "ROW(" + ", ".join(f"{alias}.{quoted(each.column)}" for each in fills) + ")::text"
 
 
-def hashes(shadow: Shadow, last: Bound, bound: Bound) -> str:
-    """Write the query for count and hash of both sides of a range: `old_rows, old_hash, new_rows, new_hash`."""
+def hashes(shadow: Shadow, last: Bound, bound: Bound, without: str | None = None) -> str:
+    """Write the query for count and hash of both sides of a range: `old_rows, old_hash, new_rows, new_hash`.
+
+    `without`: the version whose listed rows are left out, for they cannot be mapped.
+    """
     ups = _fixed(shadow.ups)
-    where = within(walked(shadow), last, bound, "_hl_s")
+    where = within(walked(shadow), last, bound, "_hl_s") + _unlisted(shadow, without, walked(shadow))
     if shadow.shape == "merge":
         old = folded(ups, shadow.old, where, old_link(shadow), typed=True)
     else:
         old = mapped_rows(ups, shadow.old, where, split_of(shadow, upward=True), typed=True)
     link = tuple(dict(shadow.link)[each] for each in walked(shadow))
     new = f"SELECT * FROM {quoted(shadow.new)} AS _hl_s WHERE {within(link, last, bound, '_hl_s')}"
+    new += _unlisted(shadow, without, link)
     figures = "count(*) AS {0}_rows, coalesce(sum(hashtextextended({1}, 0)::numeric), 0) AS {0}_hash"
     text = _row_text(ups, "_hl_x")
     return (
         f"SELECT * FROM (SELECT {figures.format('old', text)} FROM ({old}) AS _hl_x) AS _hl_o, "
         f"(SELECT {figures.format('new', text)} FROM ({new}) AS _hl_x) AS _hl_n"
     )
+
+
+def _unlisted(shadow: Shadow, version: str | None, key: tuple[str, ...]) -> str:
+    return "" if version is None else f" AND {key_text(key, '_hl_s')} NOT IN ({listed(shadow, version)})"
 
 
 def differences(shadow: Shadow, version: str, last: Bound, bound: Bound, limit: int) -> str:
@@ -76,10 +84,7 @@ def differences(shadow: Shadow, version: str, last: Bound, bound: Bound, limit: 
     there = key_text(key, "_hl_o")
     known = f"{there} NOT IN ({listed(shadow, version)})"
     where = within(key, last, bound, "_hl_o") if shadow.shape != "merge" else within(link, last, bound, "_hl_o")
-    if shadow.shape == "one":
-        first = _one(shadow, there, f"{where} AND {known}")
-    else:
-        first = _many(shadow, one, there, f"{where} AND {known}")
+    first = _one(shadow, there, where, known) if shadow.shape == "one" else _many(shadow, one, there, where, known)
     other_link = old_link(shadow) if shadow.shape == "merge" else link
     alone = key_text(other_link, "_hl_n")
     pairs = ((f"_hl_n.{quoted(b)}", f"_hl_o.{quoted(a)}") for a, b in zip(key, other_link, strict=True))
@@ -97,8 +102,8 @@ def shown(rows: str, limit: int) -> str:
     return f"SELECT key, {text}, count(*) OVER () AS total FROM ({rows}) AS _hl_differing LIMIT {limit:d}"
 
 
-def _one(shadow: Shadow, key: str, where: str) -> str:
-    """Row by row: in each group, the side written last maps to the other."""
+def _one(shadow: Shadow, key: str, where: str, known: str) -> str:
+    """Row by row: in each group, the side written last maps to the other; what is known is not mapped again."""
     conditions, said = [], []
     for number, group in enumerate(groups(shadow)):
         side = f"(coalesce(_hl_n.{quoted(MARK)}, 0) >> {2 * number} & 3)"
@@ -120,11 +125,11 @@ def _one(shadow: Shadow, key: str, where: str) -> str:
         f"SELECT {key} AS key, CASE WHEN {missing} THEN 'the new side lacks this row' "
         f"ELSE concat_ws('; ', {', '.join(said) or 'NULL'}) END AS said "
         f"FROM {quoted(shadow.old)} AS _hl_o LEFT JOIN {quoted(shadow.new)} AS _hl_n ON {pairs} "
-        f"WHERE {where} AND ({missing} OR {' OR '.join(conditions) or 'false'})"
+        f"WHERE {where} AND CASE WHEN {known} THEN {missing} OR {' OR '.join(conditions) or 'false'} ELSE false END"
     )
 
 
-def _many(shadow: Shadow, one: str, key: str, where: str) -> str:
+def _many(shadow: Shadow, one: str, key: str, where: str, known: str) -> str:
     """A row and the several that belong to it: in step if either side maps to the other."""
     split = shadow.shape == "split"
     fan, fold = (shadow.ups, shadow.downs) if split else (shadow.downs, shadow.ups)
@@ -144,4 +149,5 @@ def _many(shadow: Shadow, one: str, key: str, where: str) -> str:
         want = f"SELECT {text} FROM ({wanted}) AS _hl_w"
         parts = f"NOT EXISTS (({want} EXCEPT ALL {have}) UNION ALL ({have} EXCEPT ALL {want}))"
     said = "'neither side follows from the other'"
-    return f"SELECT {key} AS key, {said} AS said FROM {quoted(one)} AS _hl_o WHERE {where} AND NOT ({whole} OR {parts})"
+    differs = f"CASE WHEN {known} THEN NOT ({whole} OR {parts}) ELSE false END"
+    return f"SELECT {key} AS key, {said} AS said FROM {quoted(one)} AS _hl_o WHERE {where} AND {differs}"

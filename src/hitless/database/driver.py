@@ -26,14 +26,14 @@ UrlOf = Callable[[str], str]  # the URL of a database by its name; may hold a se
 SchemaStep = Expand | Withdraw | Backfill | Verify | Switch | Contract
 ROLLING_LOCK_MS = 1000  # a table that somebody has for longer is compared in a later round
 Throttle = Callable[[], Awaitable[None]]  # returns when the next batch may run
-Accepted = Callable[[str], Awaitable[int]]  # how many rows of a run may be given up when it is taken back
+Accepted = Callable[[str, str], Awaitable[int]]  # how many rows of a run may be given up that a side (old, new) wrote
 
 
 async def unthrottled() -> None:
     """Let the next batch run at once."""
 
 
-async def nothing_accepted(_: str) -> int:
+async def nothing_accepted(_: str, __: str) -> int:
     """Give up no row."""
     return 0
 
@@ -78,7 +78,7 @@ class DatabaseDriver:
                 return state in ("current", "past")
 
     async def do(self, step: Step, moment: Moment) -> None:
-        """Bring the effect about. Raises StepFailed; Refused `contract-too-early` with nothing touched."""
+        """Bring the effect about. Raises StepFailed; Refused with nothing touched."""
         step = _ours(step)
         async with Target.open(self._url_of(step.database), self._guard) as target:
             match step:
@@ -86,7 +86,8 @@ class DatabaseDriver:
                     await expanding.expand(target, step.version, step.migrations)
                 case Withdraw():
                     await target.set_up()
-                    await phases.withdraw(target, step.version, max(step.accept_loss, await self._accepted(moment.run)))
+                    accepted = await self._accepted(moment.run, "new")
+                    await phases.withdraw(target, step.version, max(step.accept_loss, accepted))
                 case Backfill():
                     compiled = await _change(target, step.version)
                     throttler = Throttler(target, moment.note, self._p99)
@@ -103,7 +104,8 @@ class DatabaseDriver:
                 case Contract():
                     compiled = await _change(target, step.version, "verified")
                     await verifying.verify(target, compiled, moment.note)
-                    await phases.contract(target, compiled, first=step.first)
+                    accepted = await self._accepted(moment.run, "old")
+                    await phases.contract(target, compiled, first=step.first, accept_loss=accepted)
                     await shape.remember(target, step.version)
 
     async def _before_batch(self) -> None:
@@ -167,14 +169,14 @@ async def sessions(url: str, version: str) -> list[Session]:
         return [each for each in found if await phases.speaks(target, each, version)]
 
 
-async def lost_by_going_back(url: str, version: str) -> list[Unmappable]:
-    """Return the rows that the old side cannot hold as the new version wrote them."""
+async def lost(url: str, version: str, side: str) -> list[Unmappable]:
+    """Return the rows that a side (old, new) wrote last and the other cannot hold: what giving that side up loses."""
     async with Target.open(url) as target:
         await target.set_up()
         change = await ledger.change(target, version)
         if change is None or change.compiled is None or change.state in ("current", "past"):
             return []
-        return [each for each in await listed(target, change.compiled) if each.side == "new"]
+        return [each for each in await listed(target, change.compiled) if each.side == side]
 
 
 async def drift(url: str) -> list[str]:
@@ -210,7 +212,10 @@ async def switched(url: str, version: str, *, on: bool) -> None:
 
 
 async def unmappable(url: str, version: str) -> list[Unmappable]:
-    """Return the rows of an open change that one side cannot hold, by key; `rollback` gives up those of side `new`."""
+    """Return the rows of an open change that one side cannot hold, by key.
+
+    `rollback` gives up what side `new` wrote, `contract` what side `old` wrote.
+    """
     async with Target.open(url) as target:
         await target.set_up()
         compiled = await phases.recorded(target, version, "expanded", "backfilled", "verified")

@@ -9,7 +9,7 @@ from hitless.database.names import application_of, quoted, role_of, schema_of
 from hitless.database.postgres import Target
 from hitless.database.reading import Session
 from hitless.database.settling import settled
-from hitless.database.unmappable import unmappable
+from hitless.database.unmappable import refuse_loss
 from hitless.database.views import extend_views
 from hitless.kit.errors import Refused
 from hitless.plan.ports import StepFailed
@@ -34,7 +34,7 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             "contracted", f"schema version {version} has been contracted", "write a migration that goes back"
         )
     compiled = change.compiled
-    await _refuse_loss(target, compiled, accept_loss)
+    await refuse_loss(target, compiled, side="new", accepted=accept_loss)
     dropped = await _without_indexes(target, compiled)
 
     async def work() -> None:
@@ -50,17 +50,6 @@ async def withdraw(target: Target, version: str, accept_loss: int = 0) -> None:
             await differences.clear(target, version)
 
     await target.politely(compiled.tables, work)
-
-
-async def _refuse_loss(target: Target, compiled: Compiled, accept_loss: int) -> None:
-    lost = [each for each in await unmappable(target, compiled) if each.side == "new"]
-    if len(lost) > accept_loss:
-        shown = ", ".join(f"{each.table} {'/'.join(each.key)}" for each in lost[:5])
-        raise Refused(
-            "loss-not-accepted",
-            f"the old side cannot hold {len(lost)} rows as the new version wrote them: {shown}",
-            f"correct them, or give up what it cannot hold: --accept-loss {len(lost)}",
-        )
 
 
 async def _without_indexes(target: Target, compiled: Compiled) -> list[str]:
@@ -110,12 +99,14 @@ async def switched(target: Target, version: str, *, on: bool) -> None:
     )
 
 
-async def contract(target: Target, compiled: Compiled, *, first: bool = False) -> None:
+async def contract(target: Target, compiled: Compiled, *, first: bool = False, accept_loss: int = 0) -> None:
     """Take the old side away. Raises Refused `contract-too-early` while a session of another version lives.
 
+    Raises Refused `loss-not-accepted` while more than `accept_loss` rows are listed that the new side cannot hold.
     `first`: whoever is connected has never seen the old side.
     """
     await _refuse_early(target, compiled.version, first=first)
+    await refuse_loss(target, compiled, side="old", accepted=accept_loss)
 
     async def work() -> None:
         state = await ledger.change(target, compiled.version)
@@ -123,6 +114,7 @@ async def contract(target: Target, compiled: Compiled, *, first: bool = False) -
             return
         await target.hold(compiled.tables)
         await _refuse_early(target, compiled.version, first=first)  # somebody may have come while we waited
+        await refuse_loss(target, compiled, side="old", accepted=accept_loss)  # or have written
         kept = [sql for each in compiled.builds for sql in await taken_over(target, each)]
         await target.run_at_once(*kept, *compiled.contract)
         if compiled.extends:

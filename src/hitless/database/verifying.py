@@ -105,7 +105,8 @@ async def compare(target: Target, version: str, part: Part, last: Bound, bound: 
         )
         rows = await target.rows(sql)
     else:
-        (hashes,) = await target.rows(comparing.hashes(part, last, bound))
+        lists = await target.rows(f"SELECT 1 FROM ({mirror.listed(part, version)}) AS _hl_listed LIMIT 1")  # noqa: S608
+        (hashes,) = await target.rows(comparing.hashes(part, last, bound, version if lists else None))
         if hashes["old_rows"] == hashes["new_rows"] and hashes["old_hash"] == hashes["new_hash"]:
             return Compared()
         rows = await target.rows(comparing.differences(part, version, last, bound, LISTED))

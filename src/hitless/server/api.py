@@ -193,7 +193,7 @@ async def _tell(controller: Controller, request: Request) -> Any:
         case "rollback":
             await controller.rollback(run, why, _count(body, "accept_loss"))
         case "contract":
-            await controller.contracts.approve(run, _who(body))
+            await controller.contracts.approve(run, _who(body), _count(body, "accept_loss"))
         case verb:
             raise InvalidInput("unknown-verb", f"{verb!r} is nothing that a run can be told")
     return {"run": run, "after": after}

@@ -18,7 +18,7 @@ import pytest
 from hitless.app.databases import Databases
 from hitless.app.logins import WithLogins
 from hitless.database.connecting import past_pooler
-from hitless.database.driver import DatabaseDriver, lost_by_going_back, sessions, switched
+from hitless.database.driver import DatabaseDriver, lost, sessions, switched
 from hitless.database.pooler import drop_role, make_role, pooled_url
 from hitless.database.steps import schema_steps
 from hitless.kit.clock import SystemClock
@@ -181,7 +181,7 @@ async def test_two_versions_live_behind_pgbouncer_switch_and_go_back_without_an_
                 new.goes_on()
             with pytest.raises(Refused, match="sessions do not use"):
                 await change.contract()
-        assert await lost_by_going_back(change.url, "0002_change") == []
+        assert await lost(change.url, "0002_change", "new") == []
         await change.back()
         old.goes_on()
     assert (old.errors, new.errors) == ([], [])

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from hitless.database.driver import switched, unmappable
+from hitless.database.driver import DatabaseDriver, switched, unmappable
 from hitless.database.steps import Withdraw
 from hitless.kit.errors import HitlessError, Refused
 from hitless.plan.ports import Moment
@@ -138,3 +138,75 @@ async def test_a_row_that_the_new_version_wrote_stays_listed_as_its_own_whatever
     ]
     with pytest.raises(Refused, match="--accept-loss 2"):
         await change.back()
+
+
+SHRINK = "operations:\n  - alter_column: {table: people, column: age, type: int, up: age::int, down: age::bigint, on_unmappable: record}\n"
+BIG_SETUP = SETUP.replace("age int", "age bigint")
+SHRUNK = """
+operations:
+  - shadow_table:
+      table: people
+      columns: [{name: id, type: int, pk: true}, {name: name, type: text}, {name: age, type: int, nullable: true}]
+      up: {age: age::int}
+      down: {age: age::bigint}
+      on_unmappable: record
+"""
+
+
+def accepting(url: str, rows: int) -> DatabaseDriver:
+    """A driver to whom somebody has said how many rows of the old version a contract may lose."""
+
+    async def accepted(run: str, side: str) -> int:
+        return rows if side == "old" else 0
+
+    return DatabaseDriver(lambda _: url, accepted=accepted)
+
+
+@pytest.mark.parametrize("text", [SHRINK, SHRUNK], ids=["in place", "shadow"])
+async def test_what_the_old_version_wrote_and_the_new_side_cannot_hold_is_not_given_up_unasked(
+    changing: Callable[[str, str], Any], text: str
+) -> None:
+    change = changing(BIG_SETUP + "UPDATE people SET age = 99999999999 WHERE id = 2", text)
+    await change.begin()
+    await change.up_to_code()
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.old_url, "UPDATE people SET age = 88888888888 WHERE id = 5")
+    change.rows(change.old_url, "INSERT INTO people VALUES (99, 'n', 77777777777)")
+    change.rows(change.old_url, "INSERT INTO people VALUES (98, 'gone', 77777777777)")
+    change.rows(change.old_url, "DELETE FROM people WHERE id = 98")
+    assert [(each.key, each.side) for each in await unmappable(change.url, "0002_change")] == [
+        (("2",), "old"),
+        (("5",), "old"),
+        (("99",), "old"),
+    ]
+    before = change.catalogue()
+    *_, contract = change.steps.after
+    for driver in (change.driver, accepting(change.url, 2)):
+        with pytest.raises(Refused, match="the new side cannot hold 3 rows as the old version wrote them") as refusal:
+            await driver.do(contract, MOMENT)
+        assert (refusal.value.code, "contract RUN --accept-loss 3" in refusal.value.hint) == ("loss-not-accepted", True)
+    assert change.catalogue() == before
+    assert change.rows(change.old_url, "SELECT age FROM people WHERE id IN (2, 5, 99) ORDER BY id") == [
+        (99999999999,),
+        (88888888888,),
+        (77777777777,),
+    ]
+    change.rows(change.old_url, "UPDATE people SET age = 7 WHERE id = 5")  # corrected
+    await accepting(change.url, 2).do(contract, MOMENT)
+    assert change.rows(change.new_url, "SELECT age FROM people WHERE id = 5") == [(7,)]
+
+
+async def test_a_row_of_which_both_versions_wrote_what_the_other_cannot_hold_is_lost_either_way(
+    changing: Callable[[str, str], Any],
+) -> None:
+    grow = "  - alter_column: {table: people, column: size, type: bigint, up: size::bigint, down: size::int}\n"
+    change = changing(BIG_SETUP.replace("age bigint", "age bigint, size int"), SHRINK + grow)
+    await change.begin()
+    await change.up_to_code()
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.old_url, "UPDATE people SET age = 88888888888 WHERE id = 5")
+    change.rows(change.new_url, "UPDATE people SET size = 88888888888 WHERE id = 5")
+    assert sorted(each.side for each in await unmappable(change.url, "0002_change")) == ["new", "old"]
+    for leave in (change.back, change.contract):
+        with pytest.raises(Refused, match="--accept-loss 1"):
+            await leave()

@@ -214,6 +214,59 @@ def test_rows_that_the_old_side_cannot_hold_are_given_up_only_by_their_number(sh
     assert "at most 2 rows may be lost" in shop.run("show", run, "--report", "md").out
 
 
+@pytest.fixture
+def narrow(shop_to_keep) -> Iterator[str]:
+    """A migration after which a balance has to fit an int: the new side cannot hold more."""
+    file = migration(
+        shop_to_keep,
+        "0008_narrow",
+        "operations:\n  - alter_column: {table: accounts, column: balance_cents, type: int, "
+        "up: balance_cents::int, down: balance_cents::bigint, on_unmappable: record}\n",
+    )
+    yield file.stem
+    file.unlink()
+
+
+def test_rows_that_the_new_side_cannot_hold_are_contracted_away_only_by_their_number(
+    shop_to_keep, url, load, narrow
+) -> None:
+    shop = shop_to_keep
+    with psycopg.connect(url, application_name="hitless") as base:
+        (kind,) = base.execute(
+            "SELECT data_type FROM information_schema.columns WHERE table_schema = 'public' "
+            "AND (table_name, column_name) = ('accounts', 'balance_cents')"
+        ).fetchone()
+        version = base.execute("SELECT version FROM hitless.schema_change WHERE state = 'current'").fetchone()[0]
+    assert kind == "bigint"
+    before = version_url(url, version)
+    with psycopg.connect(before, autocommit=True, application_name="hitless") as old:
+        users = [row[0] for row in old.execute("SELECT user_id FROM accounts ORDER BY 1 LIMIT 2").fetchall()]
+        old.execute("UPDATE accounts SET balance_cents = 99999999999 WHERE user_id = %s", (users[0],))
+    shop.run("apply", written(shop, "narrow", [narrow], **EVERYTHING_MOVES))
+    run = shop.ask("/v1/runs")[0]["run"]
+    with psycopg.connect(before, autocommit=True, application_name="hitless") as old:
+        old.execute("UPDATE accounts SET balance_cents = 88888888888 WHERE user_id = %s", (users[1],))
+    open_ = shop.ask(f"/v1/runs/{run}")["open"]
+    assert sorted(each["key"] for each in open_["lost_by_contract"]) == [[user] for user in users]
+    assert open_["lost_by_rollback"] == []
+    assert "contract would give up 2 rows (--accept-loss 2)" in shop.run("show", run).out
+    for accepted in ([], ["--accept-loss", "1"]):
+        refused = shop.json("contract", run, "--yes", *accepted, expect=3)
+        assert refused["code"] == "loss-not-accepted", refused
+        assert f"hitless contract {run} --accept-loss 2" in refused["hint"]
+    with psycopg.connect(before, application_name="hitless") as old:
+        kept = old.execute("SELECT balance_cents FROM accounts WHERE user_id = ANY(%s) ORDER BY user_id", (users,))
+        assert kept.fetchall() == [(99999999999,), (88888888888,)]
+    shop.run("rollback", run)
+    shop.run("apply", written(shop, "narrow", [narrow], **EVERYTHING_MOVES), "--approve", "contract")
+    approved = shop.ask("/v1/runs")[0]["run"]
+    withheld = shop.ask(f"/v1/runs/{approved}")["open"]["withheld"]
+    assert (withheld["code"], "--accept-loss 2" in withheld["hint"]) == ("loss-not-accepted", True)
+    shop.run("rollback", approved)
+    with psycopg.connect(before, autocommit=True, application_name="hitless") as old:
+        old.execute("UPDATE accounts SET balance_cents = 100 WHERE user_id = ANY(%s)", (users,))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "code", "exit_code"),
     [
