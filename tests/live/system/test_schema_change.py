@@ -258,7 +258,7 @@ def test_rows_that_the_new_side_cannot_hold_are_contracted_away_only_by_their_nu
         kept = old.execute("SELECT balance_cents FROM accounts WHERE user_id = ANY(%s) ORDER BY user_id", (users,))
         assert kept.fetchall() == [(99999999999,), (88888888888,)]
     shop.run("rollback", run)
-    shop.run("apply", written(shop, "narrow", [narrow], **EVERYTHING_MOVES), "--approve", "contract")
+    shop.run("apply", written(shop, "narrow", [narrow], **EVERYTHING_MOVES), "--approve", "contract", expect=3)
     approved = shop.ask("/v1/runs")[0]["run"]
     withheld = shop.ask(f"/v1/runs/{approved}")["open"]["withheld"]
     assert (withheld["code"], "--accept-loss 2" in withheld["hint"]) == ("loss-not-accepted", True)
