@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from hitless.kit.errors import Refused
+
+NEAR = 5  # names that are shown where one is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,10 @@ class Catalogue:
     def table(self, name: str) -> Table:
         """Return a table. Raises Refused `no-such-table`."""
         if name not in self.tables:
-            raise Refused("no-such-table", f"there is no table {name!r}", "look at the names: hitless plan shows them")
+            near = get_close_matches(name, self.tables, NEAR) or sorted(self.tables)[:NEAR]
+            more = f" and {len(self.tables) - len(near)} more" if len(self.tables) > len(near) else ""
+            hint = f"there are {', '.join(near)}{more}" if near else "there is none: create_table"
+            raise Refused("no-such-table", f"there is no table {name!r}", hint)
         return self.tables[name]
 
     def with_table(self, name: str, table: Table) -> "Catalogue":

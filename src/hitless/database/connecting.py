@@ -10,6 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from hitless.database.telling import plainly
 from hitless.kit.errors import HitlessError
 from hitless.plan.ports import StepFailed
 
@@ -104,8 +105,13 @@ class as_failure:  # noqa: N801  used as a word: `with as_failure():`
             case psycopg.errors.DiskFull():
                 text = f"the database has no room left: {error}".strip()
                 raise StepFailed("disk-full", text, "give it more (plan says how much), apply again") from error
+            case psycopg.errors.IntegrityError():
+                diag = error.diag
+                rule = f" ({diag.constraint_name.removeprefix('_hitless_')})" if diag.constraint_name else ""
+                text = f"rows of {diag.table_name or 'a table'} break a rule{rule}: {plainly(error)}"
+                raise StepFailed("rows-break-rule", text, "correct the rows, or `up`, and apply again") from error
             case psycopg.Error():
-                said = f"{error.sqlstate}: {error}".strip()
+                said = f"{error.sqlstate}: {plainly(error)}"
                 raise StepFailed("statement-failed", f"PostgreSQL says {said}", "correct the migration") from error
             case _:
                 return

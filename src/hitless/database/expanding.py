@@ -10,6 +10,7 @@ from hitless.database.operations import RawSql
 from hitless.database.pieces import Pieces
 from hitless.database.postgres import Target
 from hitless.database.queries import DEPENDENTS
+from hitless.database.telling import told_of
 from hitless.kit.errors import Refused
 
 
@@ -34,7 +35,8 @@ async def expand(
         else:
             await _at_once(target, operations, around, migrations)
 
-    await target.politely(_tables(files), work)
+    with told_of(target, migrations):
+        await target.politely(_tables(files), work)
 
 
 def _tables(files: list[MigrationFile]) -> tuple[str, ...]:

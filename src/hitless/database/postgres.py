@@ -40,6 +40,7 @@ class Target:
     ) -> None:
         self._connection = connection
         self._guard = guard
+        self.statement = ""  # the last one that was sent
         self.space = space  # the schema of the base tables
         self.path = path  # in which our session, and the triggers, resolve names
         self.database = connection.info.dbname
@@ -81,16 +82,19 @@ class Target:
         """Run statements in order; returns how many rows the last one has changed."""
         changed = 0
         for statement in statements:
+            self.statement = statement
             changed = (await self._connection.execute(statement.encode())).rowcount
         return changed
 
     async def run_at_once(self, *statements: str) -> None:
         """Run statements in order, sent together: no lock is held while the next one is on its way."""
         if statements:
-            await self._connection.execute("\n;\n".join(statements).encode())
+            self.statement = "\n;\n".join(statements)
+            await self._connection.execute(self.statement.encode())
 
     async def rows(self, statement: str, *values: object) -> list[Row]:
         """Ask; returns all rows."""
+        self.statement = statement
         cursor = await self._connection.execute(statement.encode(), values or None)
         return await cursor.fetchall()
 

@@ -25,6 +25,7 @@ from hitless.database.operations import RawSql
 from hitless.database.postgres import Target
 from hitless.database.running_queries import Query, fitting
 from hitless.database.sync import value
+from hitless.database.telling import told_of
 from hitless.database.throttling import ALONE_S
 from hitless.kit.errors import HitlessError
 
@@ -124,7 +125,8 @@ async def rehearse(url: str, script: Script, *, where: str) -> Rehearsed:
             await target.set_up()
             found: list[Rehearsed] = []
             async with target.transaction():
-                found.append(await _tried(target, script, where))
+                with told_of(target, script.migrations):
+                    found.append(await _tried(target, script, where))
                 raise Rollback
             return found[0]
     except HitlessError as error:

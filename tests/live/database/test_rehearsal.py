@@ -1,5 +1,6 @@
 """A change is tried on an empty copy first: what the server says there is what the plan says."""
 
+import re
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,29 @@ async def test_what_cannot_be_right_is_known_before_anything_runs(
     found = await tried(people, f"operations:\n  - {operation}\n")
     assert found.failure is not None
     assert (found.failure.rule, said in found.failure.text) == (code, True)
+    if code == "statement-failed":
+        assert found.failure.text.startswith(
+            f"0002_change.yaml, operation 1 ({operation.split(':', maxsplit=1)[0]}): PostgreSQL says 42"
+        )
+    assert not re.search("_hl|NEW|LINE|hitless_", found.failure.text + found.failure.hint)
     assert await shape(people) == before
+
+
+@pytest.mark.parametrize("before", ["", "  - sql: {up: SELECT 1, down: SELECT 1}\n"])
+@pytest.mark.parametrize("broken", ["nmae || '!'", "name || ')' ||", "upper(name, 1)"])
+async def test_which_of_several_mappings_is_wrong_is_said(people: str, broken: str, before: str) -> None:
+    columns = [(f"c{number}", "name" if number != 2 else broken) for number in range(4)]
+    text = "operations:\n" + before
+    text += "".join(
+        f'  - add_column: {{table: people, up: "{up}", column: {{name: {name}, type: text}}}}\n' for name, up in columns
+    )
+    found = await tried(people, text)
+    assert found.failure is not None
+    assert found.failure.text.startswith(
+        f"0002_change.yaml, operation {4 if before else 3} (add_column): PostgreSQL says 42"
+    )
+    assert found.failure.text.endswith(f", in: {broken}")
+    assert "_hl" not in found.failure.hint
 
 
 async def test_a_value_that_a_type_gets_is_no_reason_to_refuse_though_it_stays(people: str) -> None:

@@ -1,5 +1,6 @@
 """Two schema versions live at once: both read and write, every row is compared, and there is a way back."""
 
+import re
 from dataclasses import replace
 
 import psycopg
@@ -194,6 +195,27 @@ async def test_what_cannot_be_right_leaves_nothing_behind(people: str, text: str
         assert base.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'hitless_0002_change'").fetchone() == (
             0,
         )
+
+
+@pytest.mark.parametrize(
+    ("operation", "rule"),
+    [
+        ("create_constraint: {table: people, name: young, type: check, columns: [age], check: age < 80}", "young"),
+        (
+            "create_constraint: {table: people, name: aged, type: foreign_key, columns: [age], references: {table: people}}",
+            "aged",
+        ),
+    ],
+)
+async def test_rows_that_break_a_new_rule_are_to_be_corrected_and_their_values_stay_untold(
+    people: str, operation: str, rule: str
+) -> None:
+    with pytest.raises(StepFailed) as failure:
+        await up_to_code(people, steps_of(f"operations:\n  - {operation}\n"))
+    assert failure.value.code == "rows-break-rule"
+    assert f"rows of people break a rule ({rule})" in failure.value.text
+    assert "correct the rows" in failure.value.hint
+    assert not re.search("First|[(]0|=", str(failure.value))
 
 
 async def test_who_holds_a_lock_is_named_before_anybody_waits(people: str, monkeypatch: pytest.MonkeyPatch) -> None:

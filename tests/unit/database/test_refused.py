@@ -119,3 +119,18 @@ def test_more_columns_than_a_row_has_marks_for_are_refused() -> None:
     with pytest.raises(Refused) as refusal:
         syncs(compiled(*changes, table=table))
     assert refusal.value.code == "too-many-columns"
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "hint"),
+    [
+        ("itms", (), "there are items"),
+        ("itms", ("people", "items2"), "there are items, items2 and 1 more"),
+        ("x", tuple("fedcba"), "there are a, b, c, d, e and 2 more"),
+    ],
+)
+def test_a_table_that_is_not_there_is_told_with_those_that_are(name: str, others: tuple[str, ...], hint: str) -> None:
+    tables = {each: replace(ITEMS, physical=each) for each in ("items", *others)}
+    with pytest.raises(Refused) as failure:
+        Catalogue(tables=tables).table(name)
+    assert failure.value.hint == hint
