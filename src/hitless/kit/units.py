@@ -27,7 +27,7 @@ class Share:
         """Read `5%` or `0.01%`. Raises ValueError for anything else, above 100 % or finer than 0.01 %."""
         match = _SHARE.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is no percentage like 5% or 0.01%")
+            raise ValueError(f"{text!r} is no percentage like 5% or 0.01%, the smallest")
         buckets = round(float(match[1]) * 100)
         if buckets > BUCKETS:
             raise ValueError(f"{text} is over 100%")

@@ -33,7 +33,7 @@ def _part(value: object) -> float:
 def _alpha(value: object) -> float:
     alpha = _part(value)
     if not 0 < alpha <= 0.2:
-        raise ValueError(f"{value} is not above 0% and at most 20%")
+        raise ValueError(f"{value} is not from 0.01% to 20%")
     return alpha
 
 

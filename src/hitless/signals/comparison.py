@@ -86,7 +86,7 @@ class Comparison:
                 "canary": {"users": users.canary, "bad_users": users.canary_bad},
                 "baseline": {"users": users.baseline, "bad_users": users.baseline_bad},
             },
-            "users_needed": decision.users_needed or _at_this_pace(decision),
+            "users_needed": decision.users_needed,
             "evidence": {name: min(part, LARGEST) for name, part in self._worse.evidence().items()},
             "doubts": [*self._worse.doubts().values(), *filter(None, [self.void])],
         }
@@ -134,18 +134,6 @@ def harm_in_words(decision: Decision, step: Watch) -> str:
             who = f"by {name}, requests" if measured else "users"
             where = f" at {name.removeprefix(AT)}" if name.startswith(AT) else ""
             return f"{who} of {new} fail{where} {times}: {bad}"
-
-
-def _at_this_pace(decision: Decision) -> int | None:
-    """Return about how many more requests decide where nobody was bad with the old version, so no ratio is known.
-
-    Evidence grows with the requests, in logarithms; None unless it has grown, and where it is enough.
-    """
-    _, threshold, null = decision.parts()
-    ratio, e_value, users = decision.ratio, decision.e_value, decision.users.canary
-    if ratio is None or math.isfinite(ratio.value) or math.isinf(null) or not 1.0 < e_value < threshold:
-        return None
-    return math.ceil(users * math.log(threshold / e_value) / math.log(e_value))
 
 
 def _finite(value: float) -> float | None:

@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+MOST_REQUESTS = 10**8  # in one tick, up to which the arithmetic is exact and quick enough; skipping is always valid
+MUCH = 1e100  # numbers in proportion are scaled down from here
 SIGMAS = 3.5  # a threshold farther away than this is not worth the arithmetic; skipping is always valid
 
 
@@ -51,6 +53,8 @@ def refund(
     null the canary's part is Fisher's noncentral hypergeometric with these `odds`, or stochastically smaller. Outcomes
     below `least` never fire and are not cut.
     """
+    if sizes.canary + sizes.baseline > MOST_REQUESTS:
+        return None
     most = highest(sizes, odds)
     if most < least or wealth(most) < cap:
         return None
@@ -101,6 +105,8 @@ def weights_of(sizes: Sizes, odds: float = 1.0) -> list[float]:
     for k in range(start, last):
         term *= odds * (canary - k) * (bad - k) / ((k + 1) * (baseline - bad + k + 1))
         terms.append(term)
+        if term > MUCH:
+            term, terms = 1.0, [each / term for each in terms]
     return terms
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hitless.verdict.errors import checked_limits
+from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.fine import Fine
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.ticks import Arm
@@ -26,6 +26,7 @@ class Business:
 
     def __post_init__(self) -> None:
         checked_limits(1.0, None, self.weight)
+        checked_names(self.name, self.on)
         if not 0.0 <= self.margin < 1.0:
             raise ValueError(f"margin={self.margin} is no part of the conversions")
 

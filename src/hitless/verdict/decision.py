@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hitless.verdict.guard import Counts
 
 CONFIDENCE = 0.95
+NEVER = 1e-15  # a part as small as this is none
 
 
 class Ratio(NamedTuple):
@@ -20,9 +21,10 @@ class Ratio(NamedTuple):
 class Decision:
     """`kind` is "continue", "roll back", "promote" or "hold"; the two in the middle are final.
 
-    `guard` is the one with the most evidence, `e_value` the evidence against the canary (it rolls back at 1/alpha),
-    `ratio` that guard's bad rates, `users_needed` about how many more canary requests decide if the ratio is what it
-    seems, None while nothing points to worse.
+    `guard` is the one with the most evidence, `e_value` the evidence against the canary: it rolls back at 1/alpha, and
+    more than that is not counted. `ratio` is that guard's bad rates, `users_needed` about how many more canary requests
+    decide if the ratio is what it seems, or, where the baseline had nothing bad, at the pace so far; None while nothing
+    points to worse.
     """
 
     __slots__ = ("_counts", "_null", "_threshold", "e_value", "guard", "kind", "reason")
@@ -52,7 +54,7 @@ class Decision:
 
     @property
     def users_needed(self) -> int | None:
-        """About how many more canary requests decide, if the ratio is what it seems."""
+        """About how many more canary requests decide, if it goes on so; None while nothing points to worse."""
         return _needed(self._counts, self.e_value, self._threshold, self._null)
 
 
@@ -65,13 +67,13 @@ def ratio_of(counts: Counts) -> Ratio | None:
     share = canary / (canary + baseline)
     most = math.lgamma(bad + 0.5) + math.lgamma(against + 0.5) - math.lgamma(bad + against + 1.0) - math.log(math.pi)
     least = most + math.log(1.0 - CONFIDENCE)
-    seen = bad / (bad + against)
+    seen = min(max(bad / (bad + against), NEVER), 1.0 - NEVER)
 
     def inside(part: float) -> bool:
         return bad * math.log(part) + against * math.log1p(-part) >= least
 
-    low = 0.0 if not bad else _edge(inside, 1e-15, seen)
-    high = 1.0 if not against else _edge(inside, 1.0 - 1e-15, seen)
+    low = 0.0 if not bad else _edge(inside, NEVER, seen)
+    high = 1.0 if not against else _edge(inside, 1.0 - NEVER, seen)
     return Ratio(value, _ratio(low, share), _ratio(high, share))
 
 
@@ -94,11 +96,13 @@ def _ratio(part: float, share: float) -> float:
 def _needed(counts: Counts, e_value: float, threshold: float, null: float) -> int | None:
     canary, _, baseline, against = counts
     ratio = ratio_of(counts)
-    if ratio is None or ratio.value <= null or not math.isfinite(ratio.value):
+    if ratio is None or ratio.value <= null:
         return None
     missing = math.log(threshold) - math.log(max(e_value, 1e-300))
     if missing <= 0.0:
         return 0
+    if math.isinf(ratio.value):  # no rate to reckon with: evidence grows with the requests, in logarithms
+        return math.ceil(canary * missing / math.log(e_value)) if e_value > 1.0 else None
     share, rate = canary / (canary + baseline), against / baseline
     seen = ratio.value / null
     mean = 1.0 + share * (seen - 1.0)

@@ -13,6 +13,7 @@ from hitless.verdict.ticks import Arm
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
 PRIOR = (0.315, 0.25, 0.18, 0.07, 0.185)
 LATER = (0.17, 0.36, 0.27, 0.08, 0.12)  # of what is bet on later moments: there, time matters most for x2 to x5
+HIGHEST = 1000.0  # ratio that can be tolerated
 COMMON = 0.03  # a bad rate of the baseline from which on the good requests tell something too
 LEARN = 200  # requests of the baseline before that is believed
 CLUSTERED = "errors are clustered: count users, or compare groups (Exchangeable)"
@@ -35,6 +36,7 @@ class Errors:
 
     def __post_init__(self) -> None:
         checked_limits(self.worse, self.fine_below, self.weight)
+        checked_names(self.name, self.on)
 
     def watch(self, setting: Setting) -> "ErrorsWatch":
         """Begin to watch."""
@@ -47,12 +49,20 @@ class Errors:
 
 def checked_limits(worse: float, fine_below: float | None, weight: float) -> None:
     """Raise ValueError for a tolerated ratio, a limit or a weight that cannot be."""
-    if not (1.0 <= worse < 1000.0):
-        raise ValueError(f"worse={worse} is no tolerated ratio: 1.0 (any worsening) or more")
-    if fine_below is not None and not (1.0 < fine_below < 1000.0):
-        raise ValueError(f"fine_below={fine_below} is no limit: it must be above 1.0")
-    if not (0.0 < weight < math.inf):
+    if isinstance(worse, bool) or not (1.0 <= worse <= HIGHEST):
+        raise ValueError(f"worse={worse} is no tolerated ratio from 1.0 (any worsening) to {HIGHEST:g}")
+    if fine_below is not None and (isinstance(fine_below, bool) or not (1.0 < fine_below <= HIGHEST)):
+        raise ValueError(f"fine_below={fine_below} is no limit: it is above 1.0 and at most {HIGHEST:g}")
+    if isinstance(weight, bool) or not (0.0 < weight < math.inf):
         raise ValueError(f"weight={weight} is no part of a budget")
+
+
+def checked_names(name: object, on: object) -> None:
+    """Raise TypeError or ValueError for a name of a guard, or of a place, that is none."""
+    if not isinstance(name, str) or not isinstance(on, str):
+        raise TypeError(f"name={name!r}, on={on!r}: two texts")
+    if not name:
+        raise ValueError("a guard needs a name")
 
 
 class ErrorsWatch(Watch):

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hitless.verdict.errors import checked_limits
+from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
@@ -33,6 +33,7 @@ class Exchangeable:
 
     def __post_init__(self) -> None:
         checked_limits(1.0, None, self.weight)
+        checked_names(self.name, self.on)
 
     def watch(self, setting: Setting) -> "ExchangeableWatch":
         """Begin to watch."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hitless.verdict.alternatives import Groups, guesses, weights
-from hitless.verdict.errors import checked_limits
+from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.fine import Fine
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.histogram import BUCKETS, STEP, add, dense, quantile_bucket, slower, sparse
@@ -41,6 +41,7 @@ class Latency:
 
     def __post_init__(self) -> None:
         checked_limits(self.worse, self.fine_below, self.weight)
+        checked_names(self.name, self.on)
         if self.at not in QUANTILES:
             raise ValueError(f"at={self.at!r} is not one of {', '.join(QUANTILES)}")
 

@@ -11,7 +11,7 @@ ONSET_S = 600.0  # later moments are equally likely on a logarithmic scale that 
 MOST = 600.0  # nats that one tick may bring; more would not change a decision
 LEAST = 1e-290  # wealth below this is none
 PACE_S = 5.0  # new moments come into play at this pace
-EXACT = 60  # bad events of the canary up to which, where they are common, the law of a tick is summed as it is
+EXACT = 60  # bad events that are expected, up to which, where they are common, the law of a tick is summed as it is
 SCARCE = 0.3  # squared bad events per canary request from which on it matters that each can be bad only once
 EXACT_REFUND = 40  # bad events of a tick up to which a tolerated ratio's law is summed
 
@@ -131,8 +131,9 @@ class Mixture:
         sizes = Sizes(canary, baseline, bad + baseline_bad)
         if rate is None:
             self._bet(sizes, bad, self._costs(sizes))
-        elif self._null == 1.0 and min(sizes.bad, canary) <= EXACT:
-            self._bet(sizes, bad, self._exact_costs(sizes))
+        elif self._null == 1.0 and min(rate * (canary + baseline), canary) <= EXACT:  # chosen before the tick is known
+            small = min(sizes.bad, canary) <= 2 * EXACT
+            self._bet(sizes, bad, self._exact_costs(sizes) if small else self._costs(sizes))
         else:
             self._bet_on_rates(sizes, bad, rate)
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hitless.verdict.errors import checked_limits
+from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Mixture, Stake, Starts
 from hitless.verdict.ticks import Arm
@@ -23,6 +23,7 @@ class Crashes:
 
     def __post_init__(self) -> None:
         checked_limits(1.0, None, self.weight)
+        checked_names(self.name, self.on)
 
     def watch(self, setting: Setting) -> "CrashesWatch":
         """Begin to watch."""
@@ -86,6 +87,7 @@ class Saturation:
     weight: float = 0.0  # no statistics, no part of the budget
 
     def __post_init__(self) -> None:
+        checked_names(self.name, self.on)
         if not (0.0 < self.limit < math.inf and self.for_s >= 1 and self.weight == 0.0):
             raise ValueError(f"limit={self.limit}, for_s={self.for_s}, weight={self.weight}: a load, seconds, and 0")
 

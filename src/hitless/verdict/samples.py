@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hitless.verdict.errors import checked_names
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.ticks import Arm
 
@@ -24,6 +25,7 @@ class SampleRatio:
     weight: float = 0.0
 
     def __post_init__(self) -> None:
+        checked_names(self.name, self.on)
         if not (0.0 < self.share < 1.0 and 0.0 < self.alpha < 1.0 and self.weight == 0.0):
             raise ValueError(f"share={self.share}, alpha={self.alpha}, weight={self.weight}: two parts of one, and 0")
 

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hitless.verdict.business import Business
@@ -14,9 +14,17 @@ from hitless.verdict.processes import Crashes, Saturation
 from hitless.verdict.samples import SampleRatio
 
 FORMAT = 1
-KINDS: dict[str, Callable[..., Guard]] = {
+KINDS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Business, Crashes, Errors, Exchangeable, Latency, SampleRatio, Saturation)
 }
+
+
+def checked_guards(guards: Sequence[Guard]) -> None:
+    """Raise TypeError for what is no guard, ValueError for none at all or two of one name."""
+    if strange := [each for each in guards or () if not isinstance(each, tuple(KINDS.values()))]:
+        raise TypeError(f"{strange[0]!r} is no guard: {', '.join(KINDS)}")
+    if not guards or len({guard.name for guard in guards}) != len(guards):
+        raise ValueError("a verdict needs at least one guard, and names that differ")
 
 
 def encode(guards: Sequence[Guard], state: dict[str, Any]) -> bytes:

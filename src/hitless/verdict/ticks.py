@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from hitless.verdict.buckets import EDGES
 
+LARGEST = 2**53  # a count, or a second; up to here floats count one by one, and sums over all seconds stay finite
+MOST_PARTS = 256  # of one arm
+
 
 class Arm(NamedTuple):
     """What the users of one version met in one second.
@@ -14,7 +17,8 @@ class Arm(NamedTuple):
     counts plain requests and then needs `Exchangeable` instead of `Errors`. `latency` maps the index of a bucket of
     `EDGES` to a number of requests. `crashes` are ends of processes that nobody asked for, out of `instances` running.
     `users` are users that were assigned to this arm in this second. `load` is the fullness of the scarcest resource.
-    `parts` are (requests, bad) of equal hash groups of this arm, always in the same order.
+    `parts` are (requests, bad) of equal hash groups of this arm, at most 256, always in the same order.
+    No number is above 2**53.
     """
 
     requests: int
@@ -57,6 +61,8 @@ def count(value: object, name: str) -> int:
             raise TypeError(f"{name} is {value!r}, which is no count") from None
     if number < 0:
         raise ValueError(f"{name} is {number}, and a count is never negative")
+    if number > LARGEST:
+        raise ValueError(f"{name} has {number.bit_length()} bits, and no count is above 2**53")
     return number
 
 
@@ -67,7 +73,7 @@ def checked_arm(arm: Arm | None, name: str) -> Arm | None:
     if not isinstance(arm, Arm):
         raise TypeError(f"{name} is {arm!r}, not an Arm")
     requests, bad = arm.requests, arm.bad
-    if type(requests) is not int or type(bad) is not int or bad < 0 or bad > requests:
+    if type(requests) is not int or type(bad) is not int or not 0 <= bad <= requests <= LARGEST:
         requests, bad = count(requests, f"{name}.requests"), count(bad, f"{name}.bad")
         if bad > requests:
             raise ValueError(f"{name} has {bad} bad of {requests} requests")
@@ -79,9 +85,11 @@ _PLAIN = Arm(0, 0)[2:]
 
 
 def _checked_rest(arm: Arm, name: str) -> Arm:
-    latency = arm.latency and _checked_latency(arm.latency, name)
-    if arm.load is not None and not 0 <= arm.load < float("inf"):
+    latency = None if arm.latency is None else _checked_latency(arm.latency, name)
+    if arm.load is not None and (isinstance(arm.load, bool) or not 0 <= arm.load < float("inf")):
         raise ValueError(f"{name}.load is {arm.load}")
+    if len(arm.parts) > MOST_PARTS:
+        raise ValueError(f"{name} has {len(arm.parts)} parts, and at most {MOST_PARTS} are compared")
     parts = tuple((count(n, f"{name}.parts"), count(k, f"{name}.parts")) for n, k in arm.parts)
     if any(bad > requests for requests, bad in parts):
         raise ValueError(f"{name}.parts has more bad than requests")
@@ -96,9 +104,14 @@ def _checked_rest(arm: Arm, name: str) -> Arm:
     )
 
 
-def _checked_latency(latency: Mapping[int, int], name: str) -> Mapping[int, int]:
+def _checked_latency(latency: object, name: str) -> Mapping[int, int]:
+    if not isinstance(latency, Mapping):
+        raise TypeError(f"{name}.latency is {latency!r}, no mapping of buckets to counts")
+    if not latency:
+        return latency
     many = latency.values()
     plain = set(map(type, latency)) == {int} and set(map(type, many)) == {int} and min(many) >= 0 <= min(latency)
+    plain = plain and max(many) <= LARGEST
     if not plain:
         latency = {count(bucket, f"{name}.latency"): count(many, f"{name}.latency") for bucket, many in latency.items()}
     if max(latency) > len(EDGES):
@@ -112,9 +125,12 @@ def checked(tick: Tick) -> Tick:
         raise TypeError(f"{tick!r} is not a Tick")
     if type(tick.t) is not int:
         tick = tick._replace(t=count(tick.t, "t"))
+    elif not -LARGEST <= tick.t <= LARGEST:
+        raise ValueError(f"t has {tick.t.bit_length()} bits, and no second is above 2**53")
     canary, baseline = checked_arm(tick.canary, "canary"), checked_arm(tick.baseline, "baseline")
     places = tick.places
     if places is not None:
+        _check_names(places)
         places = {
             name: (checked_arm(ours, f"{name} canary"), checked_arm(theirs, f"{name} baseline"))
             for name, (ours, theirs) in places.items()
@@ -122,3 +138,8 @@ def checked(tick: Tick) -> Tick:
     if canary is tick.canary and baseline is tick.baseline and places is None:
         return tick
     return Tick(tick.t, canary, baseline, places)
+
+
+def _check_names(places: object) -> None:
+    if not isinstance(places, Mapping) or not all(isinstance(name, str) for name in places):
+        raise TypeError(f"places are {places!r}, no mapping of names to pairs of arms")

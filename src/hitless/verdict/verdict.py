@@ -7,11 +7,12 @@ from typing import Any
 from hitless.verdict.broken import Broken
 from hitless.verdict.decision import Decision
 from hitless.verdict.guard import Counts, Guard, Setting, Watch, arms
-from hitless.verdict.state import decode, encode
-from hitless.verdict.ticks import Tick, checked
+from hitless.verdict.state import checked_guards, decode, encode
+from hitless.verdict.ticks import Tick, checked, count
 
 SILENCE_S = 60  # without anything to compare: no evidence
 BREAKER = "breaker"
+LARGEST = 1e300  # evidence of one guard that can still be shared out
 
 
 class Verdict:
@@ -23,7 +24,7 @@ class Verdict:
     however they depend on one another. Nothing fires on fewer than `least_bad` bad events of the canary, except the
     `breaker`, which looks at what is plainly broken and is armed from the first second. The first `warmup_s` seconds
     are not compared. After `silence_s` seconds without anything to compare in one of the guards of the changed service
-    it holds, and after `blind_s` (None: never) it rolls back. Raises ValueError for what cannot be.
+    it holds, and after `blind_s` (None: never) it rolls back. Raises ValueError or TypeError for what cannot be.
     """
 
     def __init__(
@@ -39,10 +40,16 @@ class Verdict:
         blind_s: int | None = None,
         breaker: bool = True,
     ) -> None:
-        if not guards or len({guard.name for guard in guards}) != len(guards):
-            raise ValueError("a verdict needs at least one guard, and names that differ")
-        if not (0.0 < alpha < 1.0 and 0.0 < beta < 1.0 and 0.0 < horizon_s < math.inf):
-            raise ValueError(f"alpha={alpha}, beta={beta}, horizon_s={horizon_s}: two probabilities, and seconds")
+        checked_guards(guards)
+        if not (0.0 < alpha < 1.0 and 0.0 < beta < 1.0):
+            raise ValueError(f"alpha={alpha}, beta={beta}: two probabilities")
+        _checked_seconds("horizon_s", horizon_s, above=True)
+        _checked_seconds("warmup_s", warmup_s)
+        _checked_seconds("silence_s", silence_s, above=True)
+        if blind_s is not None:
+            _checked_seconds("blind_s", blind_s)
+        if count(least_bad, "least_bad") != least_bad or not isinstance(breaker, bool):
+            raise TypeError(f"least_bad={least_bad}, breaker={breaker}: a count, and yes or no")
         self.guards, self.alpha, self.beta, self.horizon_s = tuple(guards), alpha, beta, horizon_s
         self.options: dict[str, Any] = {
             "least_bad": least_bad,
@@ -55,7 +62,7 @@ class Verdict:
         total = math.fsum(guard.weight for guard in guards) or 1.0
         self._weights = tuple(guard.weight / total for guard in guards)
         self._watches: tuple[Watch, ...] = tuple(
-            guard.watch(Setting(1.0 / (alpha * weight) if weight else math.inf, horizon_s, least_bad, alpha))
+            guard.watch(Setting(1.0 / (alpha * weight) if alpha * weight else math.inf, horizon_s, least_bad, alpha))
             for guard, weight in zip(guards, self._weights, strict=True)
         )
         self._weighted = tuple(zip(self._weights, self._watches, strict=True))
@@ -110,13 +117,14 @@ class Verdict:
         total, lead = (parts[0], 0) if len(parts) == 1 else (sum(parts), parts.index(max(parts)))
         enough = total >= self._threshold and self._is_ready(parts)
         kind, name, reason = self._kind(self.guards[lead].name, enough=enough, silent=not total)
-        return Decision(kind, name, reason, total, self._watches[lead].counts, self._threshold, self._nulls[lead])
+        shown = min(total, self._threshold)  # with what jumps over it this were no e-value
+        return Decision(kind, name, reason, shown, self._watches[lead].counts, self._threshold, self._nulls[lead])
 
     def evidence(self) -> dict[str, float]:
         """Return each guard's part of the evidence; together they are `e_value`."""
-        return {
-            guard.name: weight * watch.worse for guard, (weight, watch) in zip(self.guards, self._weighted, strict=True)
-        }
+        parts = [weight * min(watch.worse, LARGEST) for weight, watch in self._weighted]
+        scale = min(1.0, self._threshold / (sum(parts) or 1.0))
+        return {guard.name: part * scale for guard, part in zip(self.guards, parts, strict=True)}
 
     def doubts(self) -> dict[str, str]:
         """Return, by guard, why counts cannot be believed: of one guard, or all of them."""
@@ -208,3 +216,11 @@ class Verdict:
         if state["final"] is not None:
             kind, guard, reason, e_value, counts, threshold, null = state["final"]
             self._final = Decision(kind, guard, reason, e_value, Counts(*counts), threshold, null)
+
+
+def _checked_seconds(name: str, value: object, *, above: bool = False) -> None:
+    """Raise TypeError or ValueError for what is no length of time; `above`: 0 is none either."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r}: seconds")
+    if not 0.0 <= value < math.inf or (above and not value):
+        raise ValueError(f"{name}={value}: seconds, {'more than 0' if above else '0 or more'}")

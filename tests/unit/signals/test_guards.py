@@ -382,7 +382,7 @@ def test_what_is_still_needed_is_told_also_where_nobody_was_bad_with_the_old_ver
     assert watching.finding == "worse"
     needed = [each for each in told if each]
     assert 0 < needed[-1] < needed[0] < 1000
-    assert told[-1] is None
+    assert told[-1] == 0
 
 
 def test_what_a_guard_would_still_need_is_told_of_requests_alone() -> None:

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from hitless.verdict.boundary import Sizes, chances_of
+from hitless.verdict import Arm, Errors, Tick, Verdict
+from hitless.verdict.boundary import Sizes, chances_of, weights_of
 from hitless.verdict.exchangeable import bet
 from hitless.verdict.fine import Fine
 from hitless.verdict.mixture import Mixture, Stake, Starts, once_only
@@ -136,3 +137,56 @@ def test_the_whole_run_keeps_alpha_by_enumeration():
                         following[key] = following.get(key, 0.0) + here
             states = following
         assert 0.3 * alpha < fired <= alpha
+
+
+@pytest.mark.parametrize("guards", [1, 3])
+@pytest.mark.parametrize("alpha", [0.01, 0.3])
+def test_what_is_reported_as_evidence_is_a_fair_game_up_to_the_last_tick(alpha, guards):
+    """The raw e-value, nothing cut off: its mean under the null is at most 1 (it was 1.08)."""
+    for (n, m), p, learned in itertools.product([(1, 1), (3, 6), (6, 6), (2, 12)], (0.001, 0.2, 0.5), (0, 50, 200)):
+        begun = Verdict(
+            [Errors(name=f"errors {k}", weight=k + 1) for k in range(guards)], alpha=alpha, least_bad=0, breaker=False
+        )
+        if learned:
+            begun.feed(Tick(0, Arm(1, 0), Arm(1000, learned)))
+        before, data = begun.decide().e_value, begun.dump()
+
+        def factor(n, c, m, b, before=before, data=data):
+            return Verdict.load(data).feed(Tick(1, Arm(n, c), Arm(m, b))).e_value / before
+
+        assert mean_after(n, m, p, p, factor) <= 1 + 1e-12
+
+
+def test_the_parts_of_the_evidence_are_together_what_is_reported():
+    verdict = Verdict([Errors(), Errors(on="orders", name="orders")])
+    for t in range(20):
+        decision = verdict.feed(Tick(t, Arm(50, 4), Arm(950, 1), {"orders": (Arm(20, 1), Arm(400, 1))}))
+    assert decision.kind == "roll back"
+    assert decision.e_value == pytest.approx(100.0)
+    assert math.fsum(verdict.evidence().values()) == pytest.approx(decision.e_value)
+
+
+def test_common_errors_are_bet_on_in_a_way_that_was_chosen_before_the_tick():
+    """The choice between two fair bets must not know how many were bad, or their mix need not be fair."""
+    for (n, m), rate, p in itertools.product([(70, 70), (6, 6), (40, 200)], (0.05, 0.4, 0.9), (0.05, 0.5, 0.9)):
+        means = [chance(n + m, bad, p) * mean_given(n, m, bad, rate) for bad in range(n + m + 1)]
+        assert math.fsum(means) <= 1 + 1e-9
+
+
+def mean_given(n, m, bad, rate):
+    low, high = max(0, bad - m), min(n, bad)
+    law = chances_of(Sizes(n, m, bad), 1.0, low, high)
+    values = []
+    for c in range(low, high + 1):
+        each = mixture(1.0)
+        each.feed(n, c, m, bad - c, rate)
+        values.append(min(each.stake.wealth, 1e12))  # the cap
+    return math.fsum(a * b for a, b in zip(law, values, strict=True))
+
+
+def test_the_weights_of_a_law_stay_numbers_where_one_arm_is_far_larger():
+    for sizes in (Sizes(10**6, 60, 60), Sizes(60, 10**6, 60), Sizes(2**53, 2**53, 120), Sizes(2**53, 130, 120)):
+        for odds in (1.0, 1000.0):
+            total = math.fsum(weights_of(sizes, odds))
+            assert math.isfinite(total)
+            assert total > 0

@@ -72,3 +72,14 @@ def test_the_bound_agrees_with_the_published_table():
     assert requests_to_see(2, 0.001, 0.05) == pytest.approx(12732, rel=0.001)
     assert requests_to_see(20, 0.001, 0.01) == pytest.approx(117, rel=0.01)
     assert requests_to_see(1.5, 0.001, 0.5) == pytest.approx(91480, rel=0.001)
+
+
+def test_what_is_still_needed_is_said_also_where_the_baseline_had_nothing_bad():
+    verdict, told = Verdict(guards=[Errors()]), []
+    while (decision := verdict.feed(second(len(told), canary_bad=int(len(told) % 5 == 0)))).kind == "continue":
+        told.append((decision.e_value, decision.users_needed))
+    grown = [needed for e_value, needed in told if e_value > 1.0]
+    assert grown
+    assert all(0 < needed < 5000 for needed in grown)
+    assert all(needed is None for e_value, needed in told if e_value <= 1.0)
+    assert decision.users_needed == 0
