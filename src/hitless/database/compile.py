@@ -219,7 +219,7 @@ def _finished(change: m.AddColumn, pieces: Pieces, physical: str) -> Pieces:
     if not new.nullable and not new.generated:
         pieces = not_null(pieces, table.physical, physical)
     if new.unique:
-        wanted = m.ConstraintModel(name=f"{table.physical}_{new.name}_key", type="unique", columns=(new.name,))
+        wanted = m.ConstraintModel(name=fitted(f"{table.physical}_{new.name}_key"), type="unique", columns=(new.name,))
         pieces = constrain(pieces, change.table, wanted)
     return column_rules(pieces, change.table, new.name, new.check, new.references)
 

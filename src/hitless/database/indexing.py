@@ -114,7 +114,7 @@ def column_rules(
         )
         pieces = constrain(pieces, table, wanted)
     if references is not None:
-        name = references.name or f"{table}_{column}_fkey"
+        name = references.name or fitted(f"{table}_{column}_fkey")
         key = m.ConstraintModel(name=name, type="foreign_key", columns=(column,), references=references)
         pieces = constrain(pieces, table, key)
     return pieces

@@ -1,19 +1,30 @@
 """The operations of a migration file: pgroll's, by its names and fields, and some more. Pure values."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
+from hitless.database.names import NAME_LIMIT
 from hitless.database.transaction_words import transaction_control
-from hitless.plan.document import Model, after
+from hitless.plan.document import Model, after, before
 
 Unmappable = Literal["refuse", "record"] | None  # None: refuse before the switch, record after it
+
+
+def _fits(name: object) -> object:
+    """PostgreSQL would cut it, and nobody would find it under the name that stands in the file."""
+    if isinstance(name, str) and len(name.encode()) > NAME_LIMIT:
+        raise ValueError(f"{name!r} has {len(name.encode())} bytes, and a name in PostgreSQL at most {NAME_LIMIT}")
+    return name
+
+
+Name = Annotated[str, before(_fits)]  # of something that the operation makes
 
 
 class Reference(Model):
     """A foreign key, as a column or a constraint names it."""
 
     table: str
-    name: str | None = None
+    name: Name | None = None
     column: str | None = None
     columns: tuple[str, ...] = ()
     on_delete: Literal["NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"] = "NO ACTION"
@@ -27,7 +38,7 @@ class Reference(Model):
 class NamedCheck(Model):
     """A check on a column."""
 
-    name: str
+    name: Name
     constraint: str
     no_inherit: bool = False
 
@@ -35,7 +46,7 @@ class NamedCheck(Model):
 class NamedUnique(Model):
     """A unique constraint on a column."""
 
-    name: str
+    name: Name
 
 
 class Identity(Model):
@@ -56,7 +67,7 @@ class Generated(Model):
 class ColumnModel(Model):
     """A column, as create_table and add_column write it."""
 
-    name: str
+    name: Name
     type: str
     pk: bool = False
     nullable: bool = False
@@ -87,7 +98,7 @@ class IndexParameters(Model):
 class ConstraintModel(Model):
     """A constraint of a whole table."""
 
-    name: str
+    name: Name
     type: Literal["unique", "check", "primary_key", "foreign_key", "exclude"]
     columns: tuple[str, ...] = ()
     check: str | None = None
@@ -103,7 +114,7 @@ class ConstraintModel(Model):
 class CreateTable(Model):
     """A new table."""
 
-    name: str
+    name: Name
     columns: tuple[ColumnModel, ...]
     comment: str | None = None
     constraints: tuple[ConstraintModel, ...] = ()
@@ -119,7 +130,7 @@ class RenameTable(Model):
     """A table gets another name in the new version."""
 
     from_: str
-    to: str
+    to: Name
 
 
 class AddColumn(Model):
@@ -145,7 +156,7 @@ class RenameColumn(Model):
 
     table: str
     from_: str
-    to: str
+    to: Name
 
 
 class AlterColumn(Model):
@@ -191,7 +202,7 @@ class IndexColumn(Model):
 class CreateIndex(Model):
     """An index, built without blocking writes."""
 
-    name: str
+    name: Name
     table: str
     columns: tuple[IndexColumn, ...]
     unique: bool = False
@@ -240,7 +251,7 @@ class RenameConstraint(Model):
 
     table: str
     from_: str
-    to: str
+    to: Name
 
 
 class ReplicaIdentity(Model):
@@ -284,14 +295,14 @@ class ShadowTable(Model):
     split_by: str | None = None
     merge_on: tuple[str, ...] = ()
     partition_by: str | None = None
-    partitions: Mapping[str, str] = {}
+    partitions: Mapping[Name, str] = {}
     on_unmappable: Unmappable = None
 
 
 class CreateEnum(Model):
     """A new enumerated type."""
 
-    name: str
+    name: Name
     values: tuple[str, ...]
 
 

@@ -236,7 +236,7 @@ def _keys(change: m.ShadowTable, pieces: Pieces, shadow: Shadow) -> Pieces:
     wanted = [each for each in change.constraints if each.type == "foreign_key"]
     wanted += [
         m.ConstraintModel(
-            name=each.references.name or f"{change.table}_{each.name}_fkey",
+            name=each.references.name or fitted(f"{change.table}_{each.name}_fkey"),
             type="foreign_key",
             columns=(each.name,),
             references=each.references,

@@ -16,7 +16,7 @@ from hitless.database.names import NAME_LIMIT, fitted, quoted
 from hitless.database.pieces import Pieces
 from hitless.database.steps import Contract, Expand, schema_steps
 from hitless.database.urls import version_url
-from hitless.kit.errors import InvalidInput, Refused
+from hitless.kit.errors import Exit, InvalidInput, Refused
 from hitless.plan.change import read_change
 
 RENAME = "operations: [{rename_column: {table: people, from: role, to: job}}]"
@@ -132,3 +132,28 @@ def test_what_a_folder_may_not_hold_a_change_may_not_name(name: str) -> None:
         in_order((Migration(name=name, text=""),))
     with pytest.raises(InvalidInput):
         read_change(f"change: c\ndatabase: {{ main: ['{name}'] }}\n", file="c.yaml")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "create_table: {name: LONG, columns: [{name: id, type: int, pk: true}]}",
+        "create_table: {name: t, columns: [{name: LONG, type: int, pk: true}]}",
+        "rename_table: {from: t, to: LONG}",
+        "rename_column: {table: t, from: a, to: LONG}",
+        "rename_constraint: {table: t, from: a, to: LONG}",
+        "add_column: {table: t, column: {name: LONG, type: int}}",
+        "add_column: {table: t, column: {name: a, type: int, check: {name: LONG, constraint: a > 0}}}",
+        "alter_column: {table: t, column: a, unique: {name: LONG}}",
+        "create_index: {table: t, name: LONG, columns: [{column: a}]}",
+        "create_constraint: {table: t, name: LONG, type: unique, columns: [a]}",
+        "create_enum: {name: LONG, values: [a]}",
+        "shadow_table: {table: t, columns: [{name: id, type: int, pk: true}], partitions: {LONG: DEFAULT}}",
+    ],
+)
+def test_a_name_that_postgresql_would_cut_is_no_name(operation: str) -> None:
+    longest, too_long = "ä" * 31 + "x", "ä" * 32
+    Migration(name="0001_x", text=f"operations: [{{{operation.replace('LONG', longest)}}}]").read()
+    with pytest.raises(InvalidInput, match="64 bytes, and a name in PostgreSQL at most 63") as failure:
+        Migration(name="0001_x", text=f"operations: [{{{operation.replace('LONG', too_long)}}}]").read()
+    assert failure.value.exit == Exit.USAGE
