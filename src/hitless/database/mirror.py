@@ -115,6 +115,10 @@ def copy(shadow: Shadow, last: Bound, bound: Bound) -> str:
     """Write the INSERT of one batch; rows are held for its length, so that none can go away meanwhile."""
     key = shadow.key if shadow.shape != "merge" else old_link(shadow)
     where, lock = within(key, last, bound, "_hl_s"), " FOR KEY SHARE"
+    if shadow.loose:  # no index tells that a row is there: nobody may write the old one meanwhile
+        there = same((f"_hl_n.{quoted(new)}", f"_hl_s.{quoted(old)}") for old, new in shadow.link)
+        where += f" AND NOT EXISTS (SELECT 1 FROM {quoted(shadow.new)} AS _hl_n WHERE {there})"
+        lock = " FOR NO KEY UPDATE OF _hl_s"
     if shadow.shape == "merge":
         query = folded(shadow.ups, shadow.old, where, old_link(shadow), lock=lock)
     else:

@@ -14,6 +14,7 @@ from hitless.database.mirror import (
     mapped,
     new_link,
     old_link,
+    reads,
     same,
     split_of,
 )
@@ -85,12 +86,22 @@ def _marking(shadow: Shadow) -> str:
     mark = f"NEW.{quoted(MARK)}"
     numbered = list(enumerate(groups(shadow))) if shadow.shape == "one" else []
     everything = sum(1 << (2 * number) for number, _ in numbered)
-    lines = [f"IF TG_OP = 'INSERT' THEN {mark} := {everything}; ELSE"]
+    lines = _old_keys(shadow)
+    lines += [f"IF TG_OP = 'INSERT' THEN {mark} := {everything}; ELSE"]
     lines += [
         f"IF {_changed(concerning(group, old=False))} THEN {mark} := {mark} | {1 << (2 * number)}; END IF;"
         for number, group in numbered
     ]
     return "\n".join(["BEGIN", *lines, "END IF;", "RETURN NEW;", "END"])
+
+
+def _old_keys(shadow: Shadow) -> list[str]:
+    """Have the row hold the old key that follows from what was written; what gives none is refused."""
+    lines: list[str] = []
+    for each in shadow.held:
+        setting = f"NEW.{quoted(each.column)} := ({mapped((each,), 'NEW', typed=True)});"
+        lines += [f"IF TG_OP = 'INSERT' THEN {setting}", f"ELSIF {_changed(reads(each))} THEN {setting} END IF;"]
+    return lines
 
 
 def _following(shadow: Shadow, version: str, *, upward: bool) -> str:
@@ -138,7 +149,7 @@ def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
         )
         sets.append(f"{quoted(MARK)} = coalesce(_hl_t.{quoted(MARK)}, 0) & ~({cleared or '0'})")
         anew.append(f"{quoted(MARK)} = 0")
-    names = ", ".join(quoted(each) for each in link)
+    names = ", ".join(quoted(each) for each in (shadow.new_key if shadow.loose and upward else link))
     update = f"UPDATE {quoted(target)} AS _hl_t SET {', '.join(sets)} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
     lines = [
         *(gone_meanwhile(shadow, _LEAVE) if upward else []),
@@ -184,6 +195,7 @@ def _body(
             "BEGIN",
             *lines,
             _CAUGHT,
+            *(["IF SQLSTATE = '23505' THEN RAISE; END IF;"] if shadow.loose and not upward else []),
             f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
             "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
             listing,

@@ -45,6 +45,8 @@ class Shadow:
     downs: tuple[Fill, ...]
     shape: Literal["one", "split", "merge"] = "one"
     split_by: str | None = None  # SQL that gives several values; the mappings read them as `part`, numbered by `place`
+    held: tuple[Fill, ...] = ()  # columns of the new table, until contract, for old keys that no other one holds
+    loose: bool = False  # no index can have the links be unique: they are not all that partitions are made by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

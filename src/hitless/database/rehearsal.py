@@ -18,7 +18,7 @@ from hitless.database.connecting import Row
 from hitless.database.constraints import words_of
 from hitless.database.findings import STRONG, Finding, Rehearsed, Seen, judged, left_behind, locks
 from hitless.database.migration import Migration
-from hitless.database.mirror import columns_of, mapped_rows
+from hitless.database.mirror import columns_of, mapped, mapped_rows
 from hitless.database.names import quoted
 from hitless.database.observation import Size
 from hitless.database.operations import RawSql
@@ -188,6 +188,8 @@ def mappings(compiled: Compiled) -> Iterator[str]:
             said = value(sync, fill, "_hl")
             yield f"EXPLAIN UPDATE {quoted(fill.table)} AS _hl SET {quoted(fill.column)} = {said}"  # noqa: S608
     for each in compiled.shadows:
+        for kept in each.held:
+            yield f"EXPLAIN SELECT ({mapped((kept,), '_hl_s', typed=True)}) FROM {quoted(each.new)} AS _hl_s"  # noqa: S608
         sides = [(each.new, each.ups, each.old, each.split_by)] if each.shape != "merge" else []
         sides += [(each.old, each.downs, each.new, None)] if each.shape == "one" else []
         for target, fills, source, split_by in sides:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from hitless.database import operations as m
 from hitless.database.catalogue import Column, Constraint, Table
-from hitless.database.constraints import column_definition, foreign_key, table_constraint
+from hitless.database.constraints import column_definition, foreign_key, table_constraint, words_of
 from hitless.database.names import MARK, fitted, listed, literal, quoted, temporary
 from hitless.database.pieces import Fill, Pieces, Shadow
+from hitless.database.retyping import counting_text, kind, plain, with_old_keys
 from hitless.kit.errors import Refused
 
 
@@ -23,22 +24,32 @@ def compile_shadow(change: m.ShadowTable, pieces: Pieces) -> Pieces:
     keys = keys or next((each.columns for each in change.constraints if each.type == "primary_key"), ())
     columns = {each.name: Column(physical=each.name, type=each.type, nullable=each.nullable) for each in change.columns}
     new = Table(physical=physical, columns=columns, key=keys)
-    ups, downs = _ups(change, old, physical), _downs(change, old)
+    ups, downs, held = with_old_keys(change, old, _ups(change, old, physical), _downs(change, old))
+    link = _link(change, old, ups, downs, keys)
     shadow = Shadow(
         old=old.physical,
         new=physical,
         key=old.key,
         new_key=keys,
-        link=_link(change, old, ups, downs, keys),
+        link=link,
         ups=ups,
         downs=downs,
         shape="one" if change.rows == "one" else "merge" if change.merge_on else "split",
         split_by=change.split_by,
+        held=held,
+        loose=change.rows == "one" and not _parted_by(change) <= {each for _, each in link},
     )
     pieces = replace(pieces, new=pieces.new.with_table(change.table, new))
     pieces = pieces.plus(shadows=(shadow,), destroys=(f"table {change.table} in its old shape",))
     pieces = _made(change, pieces, shadow, old)
-    return inbound(pieces, shadow, old, dict(shadow.link) if shadow.shape != "split" else {})
+    kept = {each.column for each in held}
+    pointed = {one: other for one, other in link if other not in kept}
+    return inbound(pieces, shadow, old, {} if shadow.shape == "split" or shadow.loose else pointed)
+
+
+def _parted_by(change: m.ShadowTable) -> frozenset[str]:
+    """Return the columns that a partitioned table is parted by: PostgreSQL wants them in every unique index."""
+    return words_of(change.partition_by or "") & {each.name for each in change.columns}
 
 
 def fit(name: str, old: Table, pieces: Pieces) -> None:
@@ -104,12 +115,6 @@ def _downs(change: m.ShadowTable, old: Table) -> tuple[Fill, ...]:
     return tuple(fills)
 
 
-def plain(fill: Fill) -> str | None:
-    """Return the column that a fill takes over as it is."""
-    bare = fill.expression.strip()
-    return next((column for name, column in fill.row.items() if bare in (name, quoted(name))), None)
-
-
 def _link(
     change: m.ShadowTable, old: Table, ups: tuple[Fill, ...], downs: tuple[Fill, ...], keys: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
@@ -146,8 +151,11 @@ def _made(change: m.ShadowTable, pieces: Pieces, shadow: Shadow, old: Table) -> 
     base, names = quoted(shadow.new), {each.name: each.name for each in change.columns}
     bare = [each.model_copy(update={"references": None}) for each in change.columns]
     taken = {new: old.columns[each].sequence for each, new in shadow.link if each in old.columns}
+    texts = {each.name: counting_text(each, old, shadow.ups) for each in change.columns}
+    taken |= {name: each for name, each in texts.items() if each and name not in taken}
     bare = [each.model_copy(update=_counted(each, taken.get(each.name))) for each in bare]
     body = [column_definition(each, pieces.new) for each in bare]
+    body += [f"{quoted(each.column)} {each.type} NOT NULL" for each in shadow.held]
     body += [f"PRIMARY KEY ({listed(shadow.new_key)})"] if any(each.pk for each in change.columns) else []
     body += [table_constraint(each, names, pieces.new) for each in change.constraints if each.type != "foreign_key"]
     parts = f" PARTITION BY {change.partition_by}" if change.partition_by else ""
@@ -157,7 +165,7 @@ def _made(change: m.ShadowTable, pieces: Pieces, shadow: Shadow, old: Table) -> 
     ]
     link = tuple(new for _, new in shadow.link)
     if set(link) != set(shadow.new_key) and shadow.shape != "merge":
-        unique = "UNIQUE " if shadow.shape == "one" else ""
+        unique = "UNIQUE " if shadow.shape == "one" and not shadow.loose else ""
         name = fitted(f"_hitless_link_{old.physical}")
         statements.append(f"CREATE {unique}INDEX {quoted(name)} ON {base} ({listed(link)})")
     pieces = pieces.plus(expand=tuple(statements), rollback=(f"DROP TABLE IF EXISTS {base}",))
@@ -181,7 +189,8 @@ def swapped(pieces: Pieces, shadow: Shadow, name: str, more: tuple[str, ...]) ->
     )
     gone = f"DROP TABLE {quoted(shadow.old)}"
     names = _FINAL_NAMES.replace("TABLE_NAME", literal(quoted(name)))
-    unmarked = f"ALTER TABLE {quoted(shadow.new)} DROP COLUMN {quoted(MARK)}"
+    ours = (MARK, *(each.column for each in shadow.held))
+    unmarked = f"ALTER TABLE {quoted(shadow.new)} " + ", ".join(f"DROP COLUMN {quoted(each)}" for each in ours)
     return pieces.plus(contract=(unmarked, *more, triggers, gone), last=(names, "DROP TABLE _hitless_triggers"))
 
 
@@ -207,7 +216,8 @@ def _counted(column: m.ColumnModel, sequence: str | None) -> dict[str, object]:
     if sequence is None:
         return {}
     kept = column.generated if column.generated and column.generated.expression else None
-    return {"default": column.default or f"nextval({literal(sequence)})", "generated": kept}
+    text = "::text" if kind(column.type) == "text" else ""
+    return {"default": column.default or f"nextval({literal(sequence)}){text}", "generated": kept}
 
 
 def takeover(column: m.ColumnModel, sequence: str, table: str) -> str:

@@ -126,6 +126,11 @@ async def test_a_copy_in_which_sql_left_something_is_renewed(people: str, monkey
         ("sql: {up: 'ALTER TABEL people', down: 'SELECT 1'}", "statement-failed", "TABEL"),
         (SHADOW.replace("UP", "nmae").replace("DOWN", "called"), "statement-failed", "nmae"),
         (SHADOW.replace("UP", "name").replace("DOWN", "lower(cal)"), "statement-failed", "cal"),
+        (
+            "shadow_table: {table: pets, columns: [{name: id, type: text, pk: true}], up: {id: id::text}, down: {id: idd::int}}",
+            "statement-failed",
+            "idd",
+        ),
         ("drop_column: {table: people, column: nmae}", "no-such-column", "nmae"),
         ("drop_column: {table: people, column: name}", "down-missing", "people.name"),
         (

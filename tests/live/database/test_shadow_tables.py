@@ -1,10 +1,14 @@
 """A table gets another shape: rows one for one, one for several, several for one; both versions write."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from tests.live.database.conftest import MOMENT
 
 from hitless.database.driver import rolled_so_far
 from hitless.kit.errors import Refused
@@ -199,6 +203,165 @@ operations:
     assert change.rows(change.url, "SELECT count(*) FROM stock_high") == [(52,)]
 
 
+EVENTS = """
+CREATE TABLE events (id serial PRIMARY KEY, day date NOT NULL, note text);
+INSERT INTO events (day, note) SELECT date '2026-01-01' + g % 300, 'n' || g FROM generate_series(1, 400) g;
+"""
+BY_DAY = """
+operations:
+  - shadow_table:
+      table: events
+      columns: [{name: id, type: bigint, pk: true}, {name: day, type: date, pk: true}, {name: note, type: text, nullable: true}]
+      partition_by: RANGE (day)
+      partitions: {events_a: FOR VALUES FROM (MINVALUE) TO ('2026-05-01'), events_b: FOR VALUES FROM ('2026-05-01') TO (MAXVALUE)}
+"""
+
+
+async def test_a_table_is_partitioned_by_a_column_that_was_no_part_of_its_key(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(EVENTS, BY_DAY)
+    await change.begin()
+    before = change.catalogue()
+    await change.up_to_code()
+    await change.back()
+    assert change.catalogue() == before
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    change.rows(old, "UPDATE events SET day = '2026-09-09', note = 'moved' WHERE id = 1")
+    assert change.rows(new, "SELECT day::text, note FROM events WHERE id = 1") == [("2026-09-09", "moved")]
+    change.rows(new, "UPDATE events SET day = '2026-01-02' WHERE id = 1")
+    change.rows(new, "UPDATE events SET id = 900 WHERE id = 2")
+    assert change.rows(old, "SELECT id, day::text FROM events WHERE id IN (1, 2, 900) ORDER BY 1") == [
+        (1, "2026-01-02"),
+        (900, "2026-01-03"),
+    ]
+    assert change.rows(new, "INSERT INTO events (day) VALUES ('2026-02-02') RETURNING id") == [(401,)]
+    change.rows(old, "DELETE FROM events WHERE id = 401")
+    change.rows(old, "INSERT INTO events VALUES (3, '2026-12-01') ON CONFLICT (id) DO UPDATE SET day = excluded.day")
+    change.rows(new, "UPDATE events SET note = NULL WHERE id = 4")
+    for write in ("INSERT INTO events VALUES (5, '2026-11-11')", "UPDATE events SET id = 5 WHERE id = 6"):
+        with pytest.raises(psycopg.errors.UniqueViolation):  # the old version has one row of each key
+            change.rows(new, write)
+    await change.verify()
+    assert change.rows(new, "SELECT count(*), count(DISTINCT id) FROM events") == [(400, 400)]
+    await change.contract()
+    assert change.rows(
+        change.url, "SELECT relname FROM pg_class WHERE oid = (SELECT tableoid FROM events WHERE id = 3)"
+    ) == [("events_b",)]
+
+
+async def test_rows_that_move_between_partitions_while_they_are_copied_are_there_once(
+    changing: Callable[[str, str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hitless.database.filling.BATCH_MAX", 40)
+    monkeypatch.setattr("hitless.database.filling.BATCH_FIRST", 40)
+    change = changing(EVENTS, BY_DAY)
+    await change.begin()
+    await change.driver.do(change.steps.before[0], MOMENT)
+    moved, over = 0, threading.Event()
+
+    def move() -> None:
+        nonlocal moved
+        with psycopg.connect(change.old_url, autocommit=True) as writer:
+            while not over.is_set() or moved < 200:
+                writer.execute(
+                    "UPDATE events SET day = day + 150 - 300 * (random() > 0.5)::int WHERE id = %s", (moved % 400 + 1,)
+                )
+                moved += 1
+
+    writing = asyncio.get_running_loop().run_in_executor(None, move)
+    for step in change.steps.before[1:]:
+        await change.driver.do(step, MOMENT)
+    over.set()
+    await writing
+    await change.verify()
+    assert change.rows(change.new_url, "SELECT count(*), count(DISTINCT id) FROM events") == [(400, 400)]
+
+
+KEYED = "CREATE TABLE t (id {kind} PRIMARY KEY, note text); INSERT INTO t SELECT {id}, 'n' || g FROM generate_series(1, 300) g;"
+RETYPED_KEY = """
+operations:
+  - shadow_table:
+      table: t
+      columns: [{name: id, type: KIND, pk: true}, {name: note, type: text, nullable: true}]
+      up: {id: "UP"}
+      down: {id: "DOWN"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "value", "up", "down", "keys"),
+    [
+        (("bigint", "text"), "g", "id::text", "id::bigint", ((7, "7"), (1001, "1001"), (1002, "1002"), (1003, "1003"))),
+        (("text", "bigint"), "g", "id::bigint", "id::text", (("7", 7), ("1001", 1001), ("1002", 1002), ("1003", 1003))),
+        (
+            ("int", "uuid"),
+            "g",
+            "lpad(to_hex(id), 32, '0')::uuid",
+            "('x' || right(id::text, 8))::bit(32)::int",
+            tuple((number, UUID(int=number)) for number in (7, 1001, 1002, 1003)),
+        ),
+    ],
+    ids=["bigint to text", "text to bigint", "int to uuid"],
+)
+async def test_a_key_gets_a_type_of_another_kind(
+    kinds: tuple[str, str], value: str, up: str, down: str, keys: Any, changing: Callable[[str, str], Any]
+) -> None:
+    text = RETYPED_KEY.replace("KIND", kinds[1]).replace("UP", up).replace("DOWN", down)
+    change = changing(KEYED.format(kind=kinds[0], id=value), text)
+    await change.begin()
+    before = change.catalogue()
+    await change.up_to_code()
+    await change.back()
+    assert change.catalogue() == before
+    await change.up_to_code()
+    (seven, new_seven), (first, new_first), (second, new_second), (third, new_third) = keys
+    with (
+        psycopg.connect(change.old_url, autocommit=True) as old,
+        psycopg.connect(change.new_url, autocommit=True) as new,
+    ):
+        assert new.execute("SELECT note FROM t WHERE id = %s", (new_seven,)).fetchall() == [("n7",)]
+        assert "_hitless" not in str(new.execute("SELECT * FROM t LIMIT 0").description)
+        old.execute("UPDATE t SET note = 'old' WHERE id = %s", (seven,))
+        assert new.execute("SELECT note FROM t WHERE id = %s", (new_seven,)).fetchall() == [("old",)]
+        new.execute("UPDATE t SET id = %s WHERE id = %s", (new_first, new_seven))
+        assert old.execute("SELECT note FROM t WHERE id = %s", (first,)).fetchall() == [("old",)]
+        new.execute("INSERT INTO t VALUES (%s, 'new')", (new_second,))
+        old.execute("UPDATE t SET id = %s, note = 'both' WHERE id = %s", (third, second))
+        upsert = "INSERT INTO t VALUES (%s, 'x') ON CONFLICT (id) DO UPDATE SET note = t.note || '!' RETURNING note"
+        assert new.execute(upsert, (new_third,)).fetchall() == [("both!",)]
+        new.execute("DELETE FROM t WHERE id = %s", (new_first,))
+        assert old.execute("SELECT id, note FROM t WHERE length(id::text) > 3").fetchall() == [(third, "both!")]
+    await change.contract()
+    after = change.rows(
+        change.url, "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+    )
+    assert after == [("id", kinds[1]), ("note", "text")]
+    assert change.rows(change.url, "SELECT count(*) FROM t") == [(300,)]
+
+
+async def test_a_text_key_takes_over_the_count_of_a_serial_and_refuses_what_was_no_number(
+    changing: Callable[[str, str], Any],
+) -> None:
+    text = RETYPED_KEY.replace("KIND", "text").replace("UP", "id::text").replace("DOWN", "id::int")
+    change = changing(
+        "CREATE TABLE t (id serial PRIMARY KEY, note text); INSERT INTO t (note) VALUES ('a'), ('b');", text
+    )
+    await change.begin()
+    await change.up_to_code()
+    assert change.rows(change.new_url, "INSERT INTO t (note) VALUES ('c') RETURNING id") == [("3",)]
+    assert change.rows(change.old_url, "INSERT INTO t (note) VALUES ('d') RETURNING id") == [(4,)]
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        change.rows(change.new_url, "INSERT INTO t VALUES ('e', 'e')")
+    change.rows(change.new_url, "UPDATE t SET id = '007' WHERE id = '1'")
+    change.rows(change.old_url, "UPDATE t SET note = 'still' WHERE id = 7")
+    assert change.rows(change.new_url, "SELECT note FROM t WHERE id = '007'") == [("still",)]
+    await change.contract()
+    assert change.rows(change.url, "INSERT INTO t (note) VALUES ('f') RETURNING id") == [("5",)]
+    assert change.rows(change.url, "INSERT INTO t VALUES ('e', 'e') RETURNING id") == [("e",)]
+
+
 async def test_a_difference_is_found_by_hash_and_named_with_both_values(changing: Callable[[str, str], Any]) -> None:
     change = changing(ORDERS, RETYPED)
     await change.begin()
@@ -230,8 +393,20 @@ async def test_a_difference_is_found_by_hash_and_named_with_both_values(changing
             "rows-many",
         ),
         (
-            "{table: orders, columns: [{name: number, type: int, pk: true}], up: {number: id}, down: {id: number + 0, total: number, customer: number}}",
+            "{table: orders, columns: [{name: number, type: int, pk: true}], up: {number: id}, down: {total: number, customer: number}}",
             "link-missing",
+        ),
+        *(
+            (
+                f"{{table: lines, columns: [{{name: id, type: {kind}, pk: true}}, {{name: orders_id, type: int}}]{more}}}",
+                "link-missing",
+            )
+            for kind in ("text", "uuid", "varchar(9)")
+            for more in ("", ", up: {id: id::text}", ", down: {id: id::text::int}")
+        ),
+        (
+            "{table: orders, columns: [{name: id, type: text, pk: true}], up: {id: id::text}, down: {id: id::int, total: '1', customer: '1'}}",
+            "depends",
         ),
         (
             "{table: orders, columns: [{name: id, type: int, pk: true}], up: {idd: id}, down: {total: id, customer: id}}",
