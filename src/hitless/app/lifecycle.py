@@ -16,6 +16,7 @@ from hitless.app.crash import VARIABLE, FileCrashPoints
 from hitless.app.flag_server import flag_server, write_first_bundle
 from hitless.app.paths import claim_state_folder, load_system, state_folder
 from hitless.app.world import recorder_port, recorder_socket
+from hitless.database.names import PUBLIC
 from hitless.kit.errors import HitlessError, InvalidInput, Refused
 from hitless.kit.fence import Fence
 from hitless.kit.files import write_atomic
@@ -94,8 +95,9 @@ class Lifecycle:
         await self._postgres.make()
         await self._shims.start("postgres", self._postgres.spec())
         await self._until_postgres_answers()
-        for name in (STORE, *embedded):
-            await create_database(self._postgres.url("postgres"), name)
+        await create_database(self._postgres.url("postgres"), STORE)
+        for name in embedded:  # without it what is made there would lie in our own schema: it is called like the role
+            await create_database(self._postgres.url("postgres"), name, schema=PUBLIC)
 
     async def _until_postgres_answers(self) -> None:
         deadline = time.monotonic() + POSTGRES_READY_S

@@ -251,8 +251,18 @@ def _schema_files() -> list[Traversable]:
     return sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
 
 
-async def create_database(url: str, name: str) -> None:
-    """Create a database beside the one of the url, unless it exists. Raises HitlessError `store-down`."""
+PATH_IS_SET = """
+SELECT 1 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+WHERE d.datname = %s AND s.setrole = 0 AND array_to_string(s.setconfig, ',') ~ '(^|,)search_path='
+"""
+
+
+async def create_database(url: str, name: str, schema: str | None = None) -> None:
+    """Create a database beside the one of the url, unless it exists. Raises HitlessError `store-down`.
+
+    `schema` is where its names are looked up and made, unless a setting of the database says already; else in one
+    that is called like the role, if there is one, before `public`.
+    """
     try:
         connecting = await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_S)
     except psycopg.OperationalError as error:
@@ -262,3 +272,6 @@ async def create_database(url: str, name: str) -> None:
         if await found.fetchone() is None:
             with suppress(psycopg.errors.DuplicateDatabase):
                 await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        if schema is not None and await (await connection.execute(PATH_IS_SET, (name,))).fetchone() is None:
+            setting = sql.SQL("ALTER DATABASE {} SET search_path = {}")
+            await connection.execute(setting.format(sql.Identifier(name), sql.Identifier(schema)))

@@ -234,6 +234,24 @@ async def test_a_database_is_created_once_whatever_its_name(postgres: Any, datab
     assert found == (1,)
 
 
+async def test_names_without_a_schema_mean_those_of_one_that_is_asked_for(postgres: Any, database_url: str) -> None:
+    name = database_url.split("?", maxsplit=1)[0].rsplit("/", 1)[1]
+
+    async def made_in() -> Any:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS AUTHORIZATION current_user")
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS other")
+            return (await (await connection.execute("SELECT current_schema()")).fetchone() or ("",))[0]
+
+    assert await made_in() == "hitless"  # the role's own
+    await create_database(database_url, name, schema="public")
+    assert await made_in() == "public"
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(f"ALTER DATABASE {name} SET search_path = other".encode())
+    await create_database(database_url, name, schema="public")  # what somebody chose stays
+    assert await made_in() == "other"
+
+
 async def test_the_evidence_of_a_run_is_replaced_and_outlives_the_controller(store: Store, opened: Opened) -> None:
     run = await store.create_run(plan("orders"))
     assert await store.evidence(run, "orders") is None
