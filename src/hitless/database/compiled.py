@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from hitless.database import mirroring, triggers
 from hitless.database.catalogue import Catalogue
 from hitless.database.constraints import with_copies
-from hitless.database.names import quoted
+from hitless.database.names import literal, quoted
 from hitless.database.pieces import Build, Pieces, Shadow
 from hitless.database.sync import Sync, syncs
 from hitless.database.views import create_schema, create_views, drop_views
@@ -69,7 +69,16 @@ def finish(pieces: Pieces, around: Surroundings) -> Finished:
         builds=pieces.builds,
         late=pieces.late,
         validate=pieces.validate,
-        contract=(*old_views, *gone, *pieces.prepare, *pieces.contract, *pieces.named, *renames(pieces), *pieces.last),
+        contract=(
+            *old_views,
+            *gone,
+            *pieces.prepare,
+            *pieces.contract,
+            *pieces.named,
+            *renames(pieces),
+            *not_null_names(pieces),
+            *pieces.last,
+        ),
         rollback=(*drop_views(around.schemas[1]), *gone, *reversed(pieces.rollback)),
         destroys=pieces.destroys,
         tables=tuple(sorted({sync.table for sync in groups} | {each.old for each in pieces.shadows})),
@@ -119,6 +128,29 @@ def renames(pieces: Pieces) -> tuple[str, ...]:
         statements += _renamed(start, pairs)
     tables = {table.physical: name for name, table in pieces.new.tables.items() if table.physical != name}
     return (*statements, *_renamed("ALTER TABLE", tables))
+
+
+_NOT_NULL_NAMES = """DO $$ DECLARE each record; wanted name; BEGIN
+FOR each IN SELECT k.conname, a.attname FROM pg_constraint k
+  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+  WHERE k.conrelid = TABLE_NAME::regclass AND k.contype = 'n' AND k.coninhcount = 0
+    AND k.conname LIKE '%\\_hitless\\_%' LOOP
+  wanted := left(TABLE_TEXT || '_' || each.attname, 40) || '_not_null';
+  IF EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = TABLE_NAME::regclass AND conname = wanted) THEN
+    wanted := md5(each.attname) || '_not_null';
+  END IF;
+  EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', TABLE_NAME::regclass, each.conname, wanted);
+END LOOP; END $$"""
+
+
+def not_null_names(pieces: Pieces) -> tuple[str, ...]:
+    """Rename what PostgreSQL 18 names after the stand-in that was not to be NULL; older ones keep no such name."""
+    strict = {table for table, _ in pieces.required}
+    names = [name for name, table in pieces.new.tables.items() if table.physical in strict]
+    return tuple(
+        _NOT_NULL_NAMES.replace("TABLE_NAME", literal(quoted(name))).replace("TABLE_TEXT", literal(name))
+        for name in names
+    )
 
 
 def _renamed(start: str, pairs: Mapping[str, str]) -> list[str]:

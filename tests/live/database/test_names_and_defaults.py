@@ -84,3 +84,38 @@ async def test_a_generated_column_goes_together_with_a_change_of_its_source(firs
     assert change.rows(change.old_url, "SELECT twice FROM people") == [(42,)]
     await change.contract()
     assert change.rows(change.new_url, "SELECT age FROM people") == [(21,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        (STRICT, "people"),
+        (STRICT + YEARS + PERSONS, "persons"),
+        ("  - alter_column: {table: people, column: name, type: varchar(90)}\n", "people"),
+        (
+            "  - shadow_table: {table: people, columns: [{name: id, type: bigint, pk: true}, {name: name, type: text}]}\n",
+            "people",
+        ),
+    ],
+)
+async def test_no_constraint_keeps_a_name_of_ours(text: str, table: str, changing: Make) -> None:
+    change = changing(PEOPLE, "operations:\n" + text)
+    await change.begin()
+    await change.up_to_code()
+    await change.contract()
+    kept = f"SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND conname LIKE '%hitless%'"
+    assert change.rows(change.url, kept) == []
+
+
+async def test_a_very_long_table_keeps_no_name_of_ours_either(changing: Make) -> None:
+    long = "l" * 60
+    change = changing(
+        f"CREATE TABLE {long} (id int PRIMARY KEY, {long[:-1]} int NOT NULL, {long} int NOT NULL);",
+        f"operations:\n  - alter_column: {{table: {long}, column: {long}, type: bigint}}\n"
+        f"  - alter_column: {{table: {long}, column: {long[:-1]}, type: bigint}}\n",
+    )
+    await change.begin()
+    await change.up_to_code()
+    await change.contract()
+    kept = f"SELECT conname FROM pg_constraint WHERE conrelid = '{long}'::regclass AND conname LIKE '%hitless%'"
+    assert change.rows(change.url, kept) == []
