@@ -8,12 +8,16 @@ from hitless.verdict.fine import Fine
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Mixture, Stake, Starts
 from hitless.verdict.placebo import Placebos
+from hitless.verdict.proof import Proof
 from hitless.verdict.ticks import Arm
 
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
 PRIOR = (0.315, 0.25, 0.18, 0.07, 0.185)
 LATER = (0.17, 0.36, 0.27, 0.08, 0.12)  # of what is bet on later moments: there, time matters most for x2 to x5
 HIGHEST = 1000.0  # ratio that can be tolerated
+WITHOUT_FIRST = (0.2, 0.1, 0.15, 0.25, 0.3)  # the stake once more, where the canary's first bad user is not counted
+REACH = 0.5  # of the threshold, which that has to reach
+ONE_USER = "undecided: one bad user may have brought most of the evidence, it needs a second bad user"
 COMMON = 0.03  # a bad rate of the baseline from which on the good requests tell something too
 LEARN = 200  # requests of the baseline before that is believed
 CLUSTERED = "errors are clustered: count users, or compare groups (Exchangeable)"
@@ -72,6 +76,8 @@ class ErrorsWatch(Watch):
         ratios = tuple(ratio * guard.worse for ratio in RATIOS)
         stake = Stake(PRIOR, Starts(setting.horizon_s), LATER)
         self._mixture = Mixture(ratios, stake, guard.worse, setting.cap, setting.least_bad)
+        second = [without / part / REACH for without, part in zip(WITHOUT_FIRST, PRIOR, strict=True)]
+        self._proof = Proof(stake, second, setting.alpha)
         self._fine = None if guard.fine_below is None else Fine(guard.fine_below)
         self._recent, self._recent_bad = 0.0, 0.0  # of the baseline
         self._placebos = Placebos(setting.alpha)
@@ -81,8 +87,13 @@ class ErrorsWatch(Watch):
 
     @property
     def worse(self) -> float:
-        """Evidence that the canary is worse."""
-        return 0.0 if self.doubt else self._mixture.stake.wealth
+        """Evidence that the canary is worse; from half the threshold on, it does not rest on one bad user."""
+        return 0.0 if self.doubt else self._proof.wealth
+
+    @property
+    def waits(self) -> str:
+        """Say that the evidence is there but for a second bad user."""
+        return ONE_USER if self._proof.waits else ""
 
     @property
     def fine(self) -> float | None:

@@ -36,6 +36,11 @@ class Watch:
         return 0.0
 
     @property
+    def waits(self) -> str:
+        """What the evidence waits for, where it is less than what was counted; empty for nothing."""
+        return ""
+
+    @property
     def fine(self) -> float | None:
         """Evidence that the canary is better than the limit; None where no promotion was asked for."""
         return None

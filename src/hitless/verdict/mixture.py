@@ -34,13 +34,14 @@ class Starts:
 class Stake:
     """The parts of the wealth, one per alternative, and what is not yet in play."""
 
-    __slots__ = ("_due_s", "_later", "_prior", "_starts", "put", "rest", "wealth", "x")
+    __slots__ = ("_due_s", "_later", "_prior", "_starts", "left", "put", "rest", "wealth", "x")
 
     def __init__(self, prior: Sequence[float], starts: Starts, later: Sequence[float] = ()) -> None:
         """Take the part of each alternative in what is in play at once, and in what follows (none: the same)."""
         self._prior, self._later, self._starts = tuple(prior), tuple(later or prior), starts
         self._due_s = -math.inf  # when more comes into play
         self.x = [0.0] * len(self._prior)
+        self.left = [1.0] * len(self._prior)  # of each part: what would be there without the first bad user
         self.rest, self.put = 1.0, 0.0
         self.wealth = 1.0  # the evidence: all parts and the rest
 
@@ -56,6 +57,10 @@ class Stake:
             self.put = due
             self.rest -= fresh
             self.x = [x + part * fresh for x, part in zip(self.x, parts, strict=True)]
+            self.left = [
+                left + (1.0 - left) * (part * fresh / new) if new else 1.0
+                for left, part, new in zip(self.left, parts, self.x, strict=True)
+            ]
 
     def set(self, parts: list[float]) -> None:
         """Replace the parts in play."""
@@ -68,11 +73,18 @@ class Stake:
 
     def state(self) -> dict[str, Any]:
         """Return all that the future depends on."""
-        return {"x": self.x, "rest": self.rest, "put": self.put, "due": self._due_s, "wealth": self.wealth}
+        return {
+            "x": self.x,
+            "left": self.left,
+            "rest": self.rest,
+            "put": self.put,
+            "due": self._due_s,
+            "wealth": self.wealth,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state again."""
-        self.x, self.rest, self.put = list(state["x"]), state["rest"], state["put"]
+        self.x, self.left, self.rest, self.put = list(state["x"]), list(state["left"]), state["rest"], state["put"]
         self._due_s, self.wealth = state["due"], state["wealth"]
 
 
@@ -112,6 +124,7 @@ class Mixture:
     conditional on the bad events of both; E <= 1 for Bernoulli requests too, since (1+x)^n <= exp(nx)). With r0 = 1 the
     second factor is nearer to the best, 1 / E[r^c] under the hypergeometric law, see `once_only`. The wealth is
     summed over ratios and starts; `cap` is where it fires alone, and what would jump over it is paid back.
+    `Stake.left` says what of each part would be there if the canary's first bad user had not come, see `proof.py`.
     """
 
     def __init__(self, ratios: Sequence[float], stake: Stake, null: float, cap: float, least: int) -> None:
@@ -130,12 +143,21 @@ class Mixture:
         """
         sizes = Sizes(canary, baseline, bad + baseline_bad)
         if rate is None:
-            self._bet(sizes, bad, self._costs(sizes))
+            law = self._costs
         elif self._null == 1.0 and min(rate * (canary + baseline), canary) <= EXACT:  # chosen before the tick is known
-            small = min(sizes.bad, canary) <= 2 * EXACT
-            self._bet(sizes, bad, self._exact_costs(sizes) if small else self._costs(sizes))
+            law = self._exact_costs if min(sizes.bad, canary) <= 2 * EXACT else self._costs
         else:
             self._bet_on_rates(sizes, bad, rate)
+            return
+        costs = law(sizes)
+        if bad and not self.bad:
+            self._leave(costs, law(sizes._replace(bad=sizes.bad - 1)))
+        self._bet(sizes, bad, costs)
+
+    def _leave(self, costs: Sequence[float], without: Sequence[float]) -> None:
+        """Note what this tick leaves of each part if its first bad user, the first of all, is taken out of it."""
+        steps = zip(self.stake.left, self._gain, costs, without, strict=True)
+        self.stake.left = [left * math.exp(cost - fewer - gain) for left, gain, cost, fewer in steps]
 
     def _costs(self, sizes: Sizes) -> list[float]:
         canary, baseline, events = sizes
@@ -186,8 +208,8 @@ class Mixture:
     def _may_reach(self, sizes: Sizes, costs: Sequence[float]) -> bool:
         """Tell whether any number of bad events that is worth the arithmetic might lift the wealth to the cap."""
         wealth, cap = self.stake.wealth, self._cap
-        if wealth >= cap:
-            return True
+        if wealth >= cap:  # it has been reached, and nothing is owed any more, unless it could not fire
+            return self.bad < self._least
         if wealth * math.exp(min(self._top * sizes.bad, MOST)) < cap:
             return False
         needed, most = math.log(cap / wealth), highest(sizes, self._null)
@@ -203,7 +225,10 @@ class Mixture:
         total = math.fsum(owed)
         if total <= 0.0:
             return after
-        return [x + back.amount * due / total for x, due in zip(after, owed, strict=True)]
+        paid = [x + back.amount * due / total for x, due in zip(after, owed, strict=True)]
+        shrunk = zip(self.stake.left, after, paid, strict=True)  # no refund where the first bad user has not been
+        self.stake.left = [left * x / more if more else left for left, x, more in shrunk]
+        return paid
 
     def _bet_on_rates(self, sizes: Sizes, bad: int, rate: float) -> None:
         """Bet on guessed rates: q0 = w qc + (1-w) qb (Turner, Ly & Grunwald 2024), where errors are common.
@@ -211,16 +236,19 @@ class Mixture:
         A tolerated ratio r0 thins the canary's bad events to 1/r0 of them; what stands here is the mean over that.
         """
         canary, baseline, events = sizes
-        share, kept, steps = canary / (canary + baseline), 1.0 / self._null, []
+        share, kept, steps, hits = canary / (canary + baseline), 1.0 / self._null, [], []
         for ratio in self._ratios:
             guess = min(rate * ratio * kept, (1.0 + rate) / 2.0)
             null = share * guess + (1.0 - share) * rate
             good = (1.0 - guess) / (1.0 - null)
             hit = kept * guess / null + (1.0 - kept) * good
+            hits.append(hit)
             step = bad * math.log(hit) + (canary - bad) * math.log(good)
             against = events - bad
             steps.append(
                 step + against * math.log(rate / null) + (baseline - against) * math.log((1.0 - rate) / (1.0 - null))
             )
+        if bad and not self.bad:
+            self.stake.left = [left / hit for left, hit in zip(self.stake.left, hits, strict=True)]
         self.bad += bad
         self.stake.multiply(steps)

@@ -151,7 +151,14 @@ class Verdict:
             return self._silent(silent_s, lead)
         if self._asked and min([watch.fine or 0.0 for watch in self._asked]) * self.beta >= 1.0:
             return "promote", lead, "shown to be better than its limit"
-        return "continue", lead, doubt or "undecided"
+        return "continue", lead, doubt or self._waits() or "undecided"
+
+    def _waits(self) -> str:
+        """Return what evidence waits for that would be more without it."""
+        waits = ""
+        for watch in self._watches:
+            waits = waits or watch.waits
+        return waits
 
     def _plain(self) -> tuple[str, str, str] | None:
         """Return what needs no statistics."""

@@ -181,8 +181,8 @@ def test_the_warm_up_is_not_compared():
     assert cold.decide().e_value >= 100
 
 
-def test_nothing_fires_on_fewer_bad_events_than_the_least():
-    for least, fires_after in ((5, 5), (3, 3), (0, 2)):
+def test_nothing_fires_on_fewer_bad_events_than_the_least_and_without_a_least_not_on_those_of_two_users():
+    for least, fires_after in ((5, 5), (3, 3), (0, 3)):
         verdict = Verdict([Errors()], least_bad=least)
         kinds = [verdict.feed(Tick(t, Arm(1, 1), Arm(100_000, 0))).kind for t in range(fires_after)]
         assert kinds == ["continue"] * (fires_after - 1) + ["roll back"]
