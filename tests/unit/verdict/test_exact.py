@@ -10,6 +10,7 @@ from hitless.verdict.boundary import Sizes, chances_of, weights_of
 from hitless.verdict.exchangeable import bet
 from hitless.verdict.fine import Fine
 from hitless.verdict.mixture import Mixture, Stake, Starts, once_only
+from hitless.verdict.proof import Proof
 
 RATES = (0.001, 0.01, 0.1, 0.3, 0.6, 0.9)
 SMALL = [(n, m) for n in range(1, 7) for m in range(1, 7)]
@@ -190,3 +191,19 @@ def test_the_weights_of_a_law_stay_numbers_where_one_arm_is_far_larger():
             total = math.fsum(weights_of(sizes, odds))
             assert math.isfinite(total)
             assert total > 0
+
+
+@pytest.mark.parametrize("null", [1.0, 2.0])
+def test_evidence_without_the_first_bad_user_is_what_there_would_be_if_that_user_had_not_come(null):
+    ticks = [(0, 2), (3, 1), (0, 1), (2, 0), (1, 4)]
+    whole, without = mixture(null), mixture(null)
+    without.bad = 1  # nobody more is taken out
+    for at, (mine, other) in enumerate(ticks):
+        for each in (whole, without):
+            each.stake.start(at * 10.0)
+        whole.feed(500, mine, 9500, other)
+        without.feed(500, mine - (at == 1), 9500, other)
+    left = [x * part for x, part in zip(whole.stake.x, whole.stake.left, strict=True)]
+    assert left == pytest.approx(without.stake.x, rel=1e-10)
+    proof = Proof(whole.stake, (1.0, 1.0, 1.0), 0.9999)
+    assert proof.wealth <= whole.stake.wealth

@@ -188,6 +188,22 @@ def test_nothing_fires_on_fewer_bad_events_than_the_least_and_without_a_least_no
         assert kinds == ["continue"] * (fires_after - 1) + ["roll back"]
 
 
+def test_two_bad_users_beside_one_who_always_fails_are_not_enough_and_a_third_is():
+    bad = [Tick(t, Arm(50, 1), Arm(950, 0)) for t in range(4)]
+    verdict = Verdict([Errors()])
+    third = [verdict.feed(tick) for tick in bad[:3]][-1]
+    assert (third.kind, 50 <= third.e_value < 100, third.users_needed > 0) == ("continue", True, True)
+    assert "needs a second bad user" in third.reason
+    assert verdict.feed(bad[3]).kind == "roll back"
+
+
+def test_one_user_who_fails_at_every_service_reaches_half_the_threshold_at_most():
+    places = ("web", "orders", "stock")
+    verdict = Verdict([Errors(on=place, name=place) for place in places], least_bad=0)
+    decision = verdict.feed(Tick(0, Arm(50, 1), Arm(950, 0), dict.fromkeys(places, (Arm(1, 1), Arm(10**9, 0)))))
+    assert decision.e_value <= 50
+
+
 def test_identical_guards_say_together_what_one_says():
     one = Verdict([Errors()])
     four = Verdict([Errors(name=f"errors {k}", weight=k + 1) for k in range(4)])
