@@ -59,7 +59,7 @@ def blind_guards(steps: Sequence[Step], change: Change) -> tuple[BlindGuard, ...
 def _of_step(position: int, step: Watch, change: Change, before: _Before) -> Iterator[BlindGuard]:
     found = [*_loads(step, before)]
     if step.compares:
-        found += [*_business(step, before), *_metrics(step), *_samples(step), *_groups(step, before)]
+        found += [*_business(step, before), *_metrics(step), *_samples(step, change), *_groups(step, before)]
         before.compared_s += step.warm_up_s + step.bake_s
     else:
         found += _alone(step, change, compared_before=before.compared_s > 0)
@@ -102,8 +102,13 @@ def _metrics(step: Watch) -> _Found:
             yield "blind-metric", f"{said}, and {over}", needs_s
 
 
-def _samples(step: Watch) -> _Found:
-    if step.sample_ratio and step.group:
+def _asked_for_shares(change: Change) -> bool:
+    """Whether the file says so; what goes without saying and cannot be is no finding."""
+    return change.guards.sample_ratio and "sample_ratio" in change.guards.model_fields_set
+
+
+def _samples(step: Watch, change: Change) -> _Found:
+    if step.group and _asked_for_shares(change):
         yield "blind-sample-ratio", "sample_ratio says nothing where a group comes on top of the share", None
 
 
@@ -138,7 +143,7 @@ def _alone(step: Watch, change: Change, *, compared_before: bool) -> _Found:
     wanted = {
         "business": step.conversion is not None,
         "errors.by groups": step.errors_by == "groups",
-        "sample_ratio": step.sample_ratio,
+        "sample_ratio": _asked_for_shares(change),
         "warm_up": asked.warm_up > 0,
         "crashes below their limit": asked.crashes.limit > 2,
     } | {metric.name: True for metric in step.metrics}

@@ -69,6 +69,11 @@ CASES = {  # service: (guards, the new version, steps)
     "scattered": ("placebo: true", "1.1", "[30%, 100%]"),
     "guilty": ("placebo: true", "1.1", "[30%, 100%]"),  # its users fail at "victim"
     "innocent": ("placebo: true", "1.1", "[30%, 100%]"),  # all of them visit it as well
+    "unmeasured": (
+        "metrics: { m: { url: 'http://127.0.0.1:1', requests: a, bad: b, lag: 1s, every: 1s } }",
+        "1.1",
+        "[30%, 100%]",
+    ),
 }
 SERVICES = [*CASES, "victim"]
 SALTED = ("skewed", "clustered", "guilty")  # what its users do follows from whose they are
@@ -235,6 +240,18 @@ def test_arms_that_do_not_get_the_users_meant_for_them_take_a_version_back_for_w
     verdict = shown["verdicts"][-1]
     assert (shown["state"], verdict["verdict"]) == ("rolled-back", "no evidence")
     assert "its share is 0.3" in verdict["reason"]
+
+
+def test_a_version_whose_counters_nobody_measures_is_taken_back_and_the_text_says_what_the_source_said(
+    small: Small,
+) -> None:
+    shown = small.ended("unmeasured")
+    verdict = shown["verdicts"][-1]
+    assert (shown["state"], verdict["verdict"]) == ("rolled-back", "no evidence")
+    assert "a window of m that counts" in verdict["reason"]
+    assert verdict["source"] == "m: Prometheus does not answer: Connection refused"
+    said = small.hitless("show", small.runs["unmeasured"])
+    assert "trouble: m: Prometheus does not answer: Connection refused" in said
 
 
 def test_errors_that_come_in_one_group_of_the_old_version_are_told_and_take_nothing_back(small: Small) -> None:

@@ -73,7 +73,14 @@ def test_where_nothing_is_ever_compared_the_guards_that_compare_are_named() -> N
 
 
 def test_shares_of_users_say_nothing_where_a_group_comes_on_top() -> None:
-    assert rules(replace(BARE, sample_ratio=True, group="staff")) == [(0, "blind-sample-ratio", None)]
+    asked, unasked = change(guards="guards: { sample_ratio: true }\n"), change()
+    staff = replace(BARE, sample_ratio=True, group="staff", evidence="required")
+    assert rules(staff, of=asked) == [(0, "blind-sample-ratio", None)]
+    assert [each.code for each in refusals(blind_guards([staff], asked), asked)] == ["blind-guard"]
+    assert rules(staff, of=unasked) == []
+    alone = replace(BARE, sample_ratio=True, share=EVERYBODY)
+    assert rules(alone, of=asked) == [(0, "no-baseline", None)]
+    assert rules(alone, of=unasked) == []
 
 
 @pytest.mark.parametrize("share", [Share(50), Share(9990)])
