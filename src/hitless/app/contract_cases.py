@@ -23,10 +23,10 @@ class ContractCases:
         self._world, self._store, self._engine, self._deciding = world, store, engine, deciding
         self._journal, self._needed = StoredJournal(store), StillNeeded(world)
 
-    async def begin(self, plan: Plan, approved_by: str | None, key: str | None = None) -> str:
+    async def begin(self, plan: Plan, approved_by: str | None, key: str | None = None, who: str = "") -> str:
         """Begin a run, its gate open if that was approved or needs no approval; returns its id. Raises Refused."""
         opened = approval_at_start(plan, approved_by)
-        run = await self._engine.begin(plan, approved_by=opened, key=key)
+        run = await self._engine.begin(plan, approved_by=opened, key=key, who=who)
         if approved_by is not None and opened is None and plan.gate is not None:
             await self._engine.note(run, plan.gate, {AGREED: approved_by})
         return run

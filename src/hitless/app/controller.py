@@ -164,9 +164,11 @@ class Controller:
         approved_by: str | None = None,
         crash_at: str | None = None,
         key: str | None = None,
+        who: str = "",
     ) -> str:
         """Begin a run; returns its id. Raises Refused, also when a saved plan no longer is what would be done.
 
+        `who` asks for it, which stands in the journal before anything is done.
         `approved_by` agrees beforehand to what this very plan does behind its gate. Asked again with the same `key`,
         because an answer was lost, it returns the run that was begun the first time.
         """
@@ -178,7 +180,7 @@ class Controller:
                 raise Refused("plan-stale", "the system has changed since this plan was made", "plan again")
             if crash_at:
                 self._crash.arm(crash_at)
-            return await self.contracts.begin(plan, approved_by, key)
+            return await self.contracts.begin(plan, approved_by, key, who)
 
     async def _begun(self, key: str) -> str | None:
         rows = [RunRow(**row) for row in await self._store.runs()]

@@ -23,6 +23,18 @@ class AcceptedLoss:
         return next((int(each[ACCEPTED[side]]) for each in reversed(remarks) if ACCEPTED[side] in each), 0)
 
 
+class Asker:
+    """Reads from the journal of a run who asked last for something."""
+
+    def __init__(self, journal: StoredJournal) -> None:
+        self._journal = journal
+
+    async def __call__(self, run: str) -> str:
+        """Return the name that came with it; empty if nobody has asked."""
+        remarks = [entry.fact.remark for entry in await self._journal.entries(run) if isinstance(entry.fact, Noted)]
+        return next((str(each["who"]) for each in reversed(remarks) if "asked" in each and "who" in each), "")
+
+
 async def lost(steps: tuple[Step, ...], databases: Databases, side: str) -> list[Unmappable]:
     """Return the rows that a side (old, new) wrote and the other cannot hold, over all databases that were expanded."""
     expanded = [step for step in steps if isinstance(step, Expand)]

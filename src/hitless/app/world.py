@@ -10,7 +10,7 @@ from hitless.app.flag_server import publisher
 from hitless.app.flag_users import TickUsers
 from hitless.app.logins import WithLogins
 from hitless.app.throttle import UsersFirst
-from hitless.database.driver import Accepted, DatabaseDriver, nothing_accepted
+from hitless.database.driver import Accepted, DatabaseDriver, Person, nobody_said, nothing_accepted
 from hitless.database.steps import Backfill, Contract, Expand, Switch, Verify, Withdraw
 from hitless.flags.driver import FlagsDriver
 from hitless.flags.postgres import Definitions
@@ -112,6 +112,7 @@ class World:
         definitions: Definitions,
         evidence: Evidence | None = None,
         accepted: Accepted = nothing_accepted,
+        person: Person = nobody_said,
     ) -> Self:
         """Wire the rooms for one system; without `evidence` the tests of a run live as long as this world."""
         clock = SystemClock()
@@ -132,7 +133,7 @@ class World:
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
             signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words, sources=sources, tests=ticks),
             databases=databases,
-            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted, fence.check),
+            database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted, fence.check, person=person),
             published=published,
             flags=FlagsDriver(published, TickUsers(ticks, clock), clock),
         )

@@ -33,9 +33,17 @@ async def unthrottled() -> None:
     """Let the next batch run at once."""
 
 
+async def nobody_said(_: str) -> str:
+    """Name nobody."""
+    return ""
+
+
 async def nothing_accepted(_: str, __: str) -> int:
     """Give up no row."""
     return 0
+
+
+Person = Callable[[str], Awaitable[str]]  # who asked last for something of a run; empty: nobody said
 
 
 class DatabaseDriver:
@@ -48,6 +56,7 @@ class DatabaseDriver:
         accepted: Accepted = nothing_accepted,
         guard: Guard = nobody_else,
         p99: P99 | None = None,
+        person: Person = nobody_said,
     ) -> None:
         """`guard` raises Abandon once a newer controller is there: in each change of the schema, before each batch."""
         self._url_of = url_of
@@ -55,6 +64,7 @@ class DatabaseDriver:
         self._accepted = accepted
         self._guard = guard
         self._p99 = p99
+        self._person = person
 
     async def done(self, step: Step, moment: Moment) -> bool:
         """Tell from the database itself whether the effect of the step is in force."""
@@ -81,6 +91,8 @@ class DatabaseDriver:
         """Bring the effect about. Raises StepFailed; Refused with nothing touched."""
         step = _ours(step)
         async with Target.open(self._url_of(step.database), self._guard) as target:
+            if isinstance(step, Expand | Withdraw):  # what they write down says for whom
+                await target.rows("SELECT set_config('hitless.person', %s, false)", await self._person(moment.run))
             match step:
                 case Expand():
                     await expanding.expand(target, step.version, step.migrations)

@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS hitless.migration (
   name text NOT NULL, checksum text NOT NULL, version text NOT NULL, direction text NOT NULL, text text NOT NULL,
   who text NOT NULL DEFAULT session_user, at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+ALTER TABLE hitless.migration ADD COLUMN IF NOT EXISTS
+  person text DEFAULT nullif(current_setting('hitless.person', true), '');
 CREATE TABLE IF NOT EXISTS hitless.checkpoint (
   space text NOT NULL DEFAULT current_schema(),
   version text NOT NULL, base text NOT NULL, last text[], rows bigint NOT NULL DEFAULT 0,
@@ -48,7 +50,9 @@ CREATE TABLE IF NOT EXISTS hitless.deferred (
 
 IS_SET_UP = """
 SELECT to_regclass('hitless.deferred') IS NOT NULL AND EXISTS (
-  SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('hitless.difference') AND attname = 'looked_at') AS there
+  SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('hitless.difference') AND attname = 'looked_at')
+  AND EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('hitless.migration') AND attname = 'person')
+  AS there
 """
 
 # the schema of the base tables: the first on the connection's path that is none of ours

@@ -53,15 +53,17 @@ class Engine:
             self._carry_out(row.run, Plan.from_json(row.plan, self._kinds))
         return [row.run for row in rows]
 
-    async def begin(self, plan: Plan, *, approved_by: str | None = None, key: str | None = None) -> str:
+    async def begin(self, plan: Plan, *, approved_by: str | None = None, key: str | None = None, who: str = "") -> str:
         """Start carrying a plan out, its gate open if somebody approved it; returns the id of the run.
 
-        The `key` of who asks is kept beside the plan. Raises Refused.
+        The `key` of who asks is kept beside the plan, and the name in its journal. Raises Refused.
         """
         if plan.refusals:
             first = plan.refusals[0]
             raise Refused(first.code, first.text, first.hint)
         run = await self._journal.create(plan.to_json() | ({"key": key} if key is not None else {}))
+        if who:
+            await self._journal.append(run, Noted(0, {"asked": "apply", "who": who}), "running")
         if approved_by is not None:
             await self._journal.append(run, Approved(approved_by), "running")
         self._carry_out(run, plan)

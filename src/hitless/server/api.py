@@ -149,8 +149,8 @@ async def _apply(controller: Controller, request: Request) -> Any:
         approved_by=str(body["approved_by"]) if body.get("approved_by") else None,
         crash_at=body.get("crash_at"),
         key=str(body["key"])[:100] if body.get("key") else None,
+        who=_who(body),
     )
-    await controller.asked(run, "apply", _who(body))
     return {"run": run}
 
 

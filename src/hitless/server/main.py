@@ -11,7 +11,7 @@ from hitless.app.controller import Controller
 from hitless.app.counting import CountingJournal, felt_in
 from hitless.app.crash import FileCrashPoints
 from hitless.app.evidence import StoredEvidence
-from hitless.app.going_back import AcceptedLoss
+from hitless.app.going_back import AcceptedLoss, Asker
 from hitless.app.journal import StoredJournal
 from hitless.app.lifecycle import STORE, in_force
 from hitless.app.paths import load_system, state_folder
@@ -67,6 +67,7 @@ async def _run(file: Path) -> int:
         definitions=definitions,
         evidence=StoredEvidence(store),
         accepted=AcceptedLoss(StoredJournal(store)),
+        person=Asker(StoredJournal(store)),
     )
     engine = _engine(world, store, state, abandoned)
     controller = Controller(file=file, state=state, system=system, world=world, store=store, engine=engine)

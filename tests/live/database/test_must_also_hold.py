@@ -7,7 +7,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from hitless.database.driver import drift, sessions
+from hitless.database.driver import DatabaseDriver, drift, sessions
 from hitless.database.pooler import drop_role, make_role, may_make_roles, pooled_url
 from hitless.kit.errors import HitlessError, Refused
 from hitless.plan.ports import Moment, StepFailed
@@ -302,6 +302,25 @@ async def test_drift_is_named_down_to_indexes_and_types(changing: Make) -> None:
         '"people"."name" may be NULL now',
         'index "sneaky" of "people" is new',
     ]
+
+
+async def test_the_person_who_asked_stands_beside_the_role(changing: Make) -> None:
+    asked = ["ada"]
+
+    async def person(_: str) -> str:
+        return asked[-1]
+
+    change = changing(PEOPLE, LOUD % "people")
+    change.driver = DatabaseDriver(lambda _: change.url, person=person)
+    await change.begin()
+    await change.up_to_code()
+    asked.append("bob")
+    await change.back()
+    asked.append("")
+    await change.up_to_code()
+    role = change.rows(change.url, "SELECT session_user")[0][0]
+    found = change.rows(change.url, "SELECT direction, who, person FROM hitless.migration ORDER BY at")
+    assert found == [("up", role, "ada"), ("down", role, "bob"), ("up", role, None)]
 
 
 async def test_a_migration_out_of_order_or_edited_is_refused_and_both_directions_are_recorded(changing: Make) -> None:

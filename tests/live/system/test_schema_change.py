@@ -132,6 +132,9 @@ def test_a_name_is_split_while_people_use_it_taken_back_and_split_for_good(shop_
     agreed = shop.run("apply", alone, "--approve", "contract", expect=3)
     assert "contract-too-early" in agreed.err, agreed  # what was agreed to was not done, the rest was
     run = shop.ask("/v1/runs")[0]["run"]
+    with psycopg.connect(url, application_name="hitless") as connection:
+        people = connection.execute("SELECT DISTINCT person FROM hitless.migration WHERE name = '0002_split_name'")
+        assert ["@" in str(person) for (person,) in people] == [True]
     assert set(shop.versions("accounts")) == {"1.2"}
     assert differing(url) == 0
     open_ = shop.ask(f"/v1/runs/{run}")["open"]
