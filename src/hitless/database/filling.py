@@ -10,11 +10,12 @@ from hitless.database import ledger, mirror
 from hitless.database.building import build_index, run_politely
 from hitless.database.compiled import Compiled
 from hitless.database.names import MARK, literal, quoted
-from hitless.database.pieces import Shadow
+from hitless.database.pieces import Fill, Shadow
 from hitless.database.postgres import Target
 from hitless.database.queries import BLOCKERS, SIZES
 from hitless.database.ranges import Bound, bound_query, within
-from hitless.database.sync import Sync, backfill, groups
+from hitless.database.recording import LIST, UNHELD, blamed, fill_the_rest, said_of
+from hitless.database.sync import Sync, backfill
 from hitless.plan.ports import StepFailed
 
 BATCH_MIN, BATCH_MAX, BATCH_FIRST = 1, 20_000, 1_000  # rows
@@ -105,7 +106,7 @@ class _Filling:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             await self._gave_way()
             return
-        except (psycopg.errors.DataError, psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
+        except UNHELD as error:
             await self._smaller(error)
             return
         self._moved = time.monotonic()
@@ -206,38 +207,32 @@ class _Filling:
         if self._size > 1:
             self._size = max(1, self._size // 4)
             return
-        fills = self._work.sync.ups if self._work.sync else self._work.shadow.ups if self._work.shadow else ()
-        said = f"{error.sqlstate}: {error.diag.message_primary or error}"
         found = await self._target.rows(bound_query(self._work.table, self._work.key, self._last, 1))
         key = list(found[0]["bound"]) if found else []
-        if not fills or any(each.unmappable != "record" for each in fills):
-            raise StepFailed(
-                "unmappable",
-                f"{self._work.table} {'/'.join(key)} does not fit the new version: {said}",
-                "correct the row or `up`, or give the operation on_unmappable: record",
-            )
-        async with self._target.transaction():
-            await self._record(key, said)
-            await self._target.run(self._move(key, 1))
+        sync, shadow, version = self._work.sync, self._work.shadow, self._compiled.version
+        to_blame = await blamed(self._target, sync, key) if sync else []
+        fills = shadow.ups if shadow else ()
+        refused = [said for fill, said in to_blame or ((each, said_of(error)) for each in fills) if not _recorded(fill)]
+        if refused or not (to_blame or fills):
+            raise self._unmappable(key, refused[0] if refused else said_of(error))
+        try:
+            async with self._target.transaction():
+                if sync:
+                    await fill_the_rest(self._target, version, sync, key, to_blame)
+                else:
+                    await self._target.rows(LIST, version, self._work.table, key, said_of(error))
+                await self._target.run(self._move(key, 1))
+        except UNHELD as again:  # what stands in for a value does not fit either
+            raise self._unmappable(key, said_of(again)) from again
         self._last = key
         self._rows += 1
 
-    async def _record(self, key: list[str], said: str) -> None:
-        await self._target.rows(
-            "INSERT INTO hitless.unmappable (version, base, key, side, why) VALUES (%s, %s, %s, 'old', %s) "
-            "ON CONFLICT DO NOTHING RETURNING 1",
-            self._compiled.version,
-            self._work.table,
-            key,
-            said,
+    def _unmappable(self, key: list[str], said: str) -> StepFailed:
+        return StepFailed(
+            "unmappable",
+            f"{self._work.table} {'/'.join(key)} does not fit the new version: {said}",
+            "correct the row or `up`, or give the operation on_unmappable: record",
         )
-        if self._work.sync is not None:
-            lost = sum(2 << (2 * number) for number in range(len(groups(self._work.sync))))
-            await self._target.run(
-                f"UPDATE {quoted(self._work.table)} SET {quoted(MARK)} = {lost} "  # noqa: S608
-                f"WHERE {quoted(MARK)} IS NULL AND {within(self._work.key, None, key)} "
-                f"AND NOT {within(self._work.key, None, key).replace('<=', '<')}",
-            )
 
     async def _note(self) -> None:
         now = time.monotonic()
@@ -255,6 +250,10 @@ class _Filling:
         if large and self._since_vacuum > VACUUM_SHARE * self._total:
             self._since_vacuum = 0
             await self._target.run(f"VACUUM (INDEX_CLEANUP auto, TRUNCATE off) {quoted(self._work.table)}")
+
+
+def _recorded(fill: Fill) -> bool:
+    return fill.unmappable == "record"
 
 
 def _texts(key: Bound) -> str:

@@ -40,6 +40,15 @@ _MOVING = frozenset(
     ]
 )
 
+_EMPTY = {  # what stands for no value in a type, by all of its names
+    "0": frozenset({"smallint", "integer", "bigint", "int", "int2", "int4", "int8", "numeric", "decimal", "interval"})
+    | {"real", "float", "float4", "float8", "double precision", "money", "oid"},
+    "false": frozenset(["boolean", "bool"]),
+    "00000000-0000-0000-0000-000000000000": frozenset(["uuid"]),
+    "null": frozenset(["json", "jsonb"]),
+    "1970-01-01": frozenset(["date"]),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
@@ -51,7 +60,7 @@ class Sync:
     computed: Mapping[str, str]  # generated columns: their expressions, as PostgreSQL writes them
     required: tuple[str, ...]  # columns that a fill writes and that must not be NULL
     evidence: tuple[str, ...]  # columns that are NULL unless somebody wrote them: they tell the side of an INSERT
-    fillers: Mapping[str, str]  # what an old column gets in a new row that it cannot hold
+    fillers: Mapping[str, str]  # what a column that must not be NULL gets in a row that its side cannot hold
     checks: tuple[tuple[tuple[str, ...], str], ...] = ()  # conditions on columns that fills write
     own_triggers: bool = False
 
@@ -92,10 +101,13 @@ def syncs(pieces: Pieces) -> tuple[Sync, ...]:
 def _sync(pieces: Pieces, name: str, fills: tuple[Fill, ...]) -> Sync:
     old = _physical(pieces.old, name) or _physical(pieces.new, name) or Table(physical=name, columns={})
     columns = {column.physical: column for column in old.columns.values()}
+    after = _physical(pieces.new, name) or old
+    fresh = {column.physical: column for column in after.columns.values()}
     written = {fill.column for fill in fills}
     downs = [fill.column for fill in fills if not fill.upward]
     new = {column for table, column in pieces.required if table == name}
     held = [each for each in downs if each in columns and not columns[each].nullable]
+    forbidding = {each: fresh[each] for each in written & new & fresh.keys()} | {each: columns[each] for each in held}
     checks = tuple(
         (each.columns, each.definition.removeprefix("CHECK ").removesuffix(" NOT VALID").removesuffix(" NO INHERIT"))
         for each in old.constraints
@@ -108,7 +120,7 @@ def _sync(pieces: Pieces, name: str, fills: tuple[Fill, ...]) -> Sync:
         computed={each.physical: each.expression for each in old.columns.values() if each.expression is not None},
         required=tuple(each for each in written if each in new or each in held),
         evidence=tuple(each for each in written if each not in columns or columns[each].default is None),
-        fillers={each: columns[each].default or _neutral(columns[each].type) for each in held},
+        fillers={name: each.default or _neutral(each.type) for name, each in forbidding.items()},
         checks=checks,
         own_triggers=old.own_triggers,
     )
@@ -119,18 +131,16 @@ def _physical(catalogue: Catalogue, name: str) -> Table | None:
 
 
 def _neutral(kind: str) -> str:
-    """Return what stands in an old column that must not be NULL where the new row has no value for it."""
-    base = kind.partition("(")[0]
+    """Return what stands in a column that must not be NULL where the row of the other side has no value for it."""
+    base = kind.partition("(")[0].strip().lower()
     if base.endswith("[]"):
         return f"'{{}}'::{kind}"
-    known = {"boolean": "false", "uuid": "'00000000-0000-0000-0000-000000000000'", "json": "'null'", "jsonb": "'null'"}
-    if base in known:
-        return f"{known[base]}::{kind}"
-    if base in ("smallint", "integer", "bigint", "numeric", "real", "double precision", "interval"):
-        return f"'0'::{kind}"
-    if base == "date" or base.startswith("timestamp"):
-        return f"'1970-01-01'::{kind}"
-    return f"''::{kind}"  # texts; for a type that has no empty value the write is refused
+    value = next((value for value, names in _EMPTY.items() if base in names), "")
+    if base.startswith("timestamp"):
+        value = "1970-01-01"
+    elif base.startswith("time"):
+        value = "00:00"
+    return f"'{value}'::{kind}"  # texts; for a type that has no empty value the write is refused
 
 
 def linked(one: Fill, other: Fill) -> bool:

@@ -187,9 +187,9 @@ def _mapped(sync: Sync, version: str, group: list[Fill], number: int, kind: str,
         f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
     ]
     for each in fills:
-        kept = "NULL" if kind == "INSERT" else f"OLD.{quoted(each.column)}"
-        kept = sync.fillers.get(each.column, kept) if kind == "INSERT" else kept
-        lines.append(f"NEW.{quoted(each.column)} := {kept};")
+        kept = [f"OLD.{quoted(each.column)}"] if kind == "UPDATE" else []  # NULL before the backfill has come to it
+        kept.append(sync.fillers.get(each.column, "NULL"))
+        lines.append(f"NEW.{quoted(each.column)} := coalesce({', '.join(kept)});")
     lines.append(f"{_MARK} := ({_MARK} & ~{one}::bigint) | {lost | (0 if upward else one)};")
     return [*lines, "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);", "END;"]
 

@@ -210,3 +210,81 @@ async def test_a_row_of_which_both_versions_wrote_what_the_other_cannot_hold_is_
     for leave in (change.back, change.contract):
         with pytest.raises(Refused, match="--accept-loss 1"):
             await leave()
+
+
+TIGHT = [
+    ("name text NOT NULL", "{table: t, column: name, type: varchar(20), up: name, down: name}", "repeat('x', 30)", ""),
+    ("name bigint NOT NULL", "{table: t, column: name, type: int, up: 'name::int', down: name}", "6000000000", 0),
+    (
+        "name text NOT NULL DEFAULT 'none'",
+        "{table: t, column: name, type: varchar(9), up: name, down: name}",
+        "repeat('x', 30)",
+        "none",
+    ),
+    (
+        "name date NOT NULL",
+        "{table: t, column: name, type: int, up: '1 / (name - now()::date)', down: now()::date}",
+        "now()::date",
+        0,
+    ),
+]
+
+
+@pytest.mark.parametrize(("column", "text", "value", "empty"), TIGHT, ids=["text", "int", "default", "mapping"])
+async def test_an_old_version_may_insert_what_a_new_column_that_forbids_null_cannot_hold(
+    changing: Callable[[str, str], Any], column: str, text: str, value: str, empty: object
+) -> None:
+    change = changing(f"CREATE TABLE t (id int PRIMARY KEY, {column})", f"operations:\n  - alter_column: {text}\n")
+    await change.begin()
+    await change.up_to_code()
+    with pytest.raises(psycopg.Error):
+        change.rows(change.old_url, f"INSERT INTO t VALUES (1, {value})")
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.old_url, f"INSERT INTO t VALUES (1, {value})")
+    assert change.rows(change.new_url, "SELECT name FROM t") == [(empty,)]
+    assert change.rows(change.old_url, f"SELECT count(*) FROM t WHERE name = {value}") == [(1,)]
+    assert [(each.key, each.side) for each in await unmappable(change.url, "0002_change")] == [(("1",), "old")]
+    await change.verify()
+    with pytest.raises(Refused, match="--accept-loss 1"):
+        await change.contract()
+
+
+TWO = """
+operations:
+  - alter_column: {table: people, column: name, type: int, up: 'length(name) / (30 - id)', down: name::text%s}
+  - alter_column: {table: people, column: age, type: int, up: age::int, down: age::bigint%s}
+"""
+RECORD = ", on_unmappable: record"
+
+
+async def test_the_backfill_lists_a_row_where_the_operation_says_so_and_fills_the_rest_of_it(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(BIG_SETUP + "UPDATE people SET age = 99999999999 WHERE id = 2", TWO % ("", RECORD))
+    await change.begin()
+    with pytest.raises(HitlessError, match=r"people 30 does not fit the new version: 22012"):
+        await change.up_to_code()
+    change.rows(change.old_url, "DELETE FROM people WHERE id = 30")
+    await change.up_to_code()
+    (listed,) = await unmappable(change.url, "0002_change")
+    assert (listed.key, listed.side, listed.why[:5]) == (("2",), "old", "22003")
+    assert change.rows(change.new_url, "SELECT name, age FROM people WHERE id = 2") == [(0, None)]
+    await change.verify()
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        change.rows(change.old_url, "INSERT INTO people VALUES (30, 'n', 1)")  # that one is refused until the switch
+    await change.back()
+
+
+async def test_the_backfill_lists_a_row_with_an_empty_value_where_the_new_side_forbids_null(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(BIG_SETUP + "UPDATE people SET age = 99999999999 WHERE id = 2", TWO % (RECORD, RECORD))
+    await change.begin()
+    await change.up_to_code()
+    assert [each.key for each in await unmappable(change.url, "0002_change")] == [("2",), ("30",)]
+    assert change.rows(change.new_url, "SELECT name, age FROM people WHERE id IN (2, 30) ORDER BY id") == [
+        (0, None),
+        (0, 30),
+    ]
+    with pytest.raises(Refused, match="--accept-loss 2"):
+        await change.contract()
