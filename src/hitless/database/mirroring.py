@@ -33,8 +33,8 @@ def install(shadow: Shadow, version: str, schema: str, pins: Mapping[str, str]) 
         "mark": (_marking(shadow), pins),
         "up": (_following(shadow, version, upward=True), pins),
         "down": (_following(shadow, version, upward=False), pins),
-        "up_truncate": (_emptied(shadow, shadow.new), pins),
-        "down_truncate": (_emptied(shadow, shadow.old), pins),
+        "up_truncate": (_emptied(shadow, shadow.new, version), pins),
+        "down_truncate": (_emptied(shadow, shadow.old, version), pins),
     }
     names = {which: function_name(schema, shadow.old, which) for which in bodies}
     statements = [
@@ -73,8 +73,10 @@ def _enter(shadow: Shadow) -> str:
     return f"PERFORM set_config('{WITHIN}', {literal(shadow.old)}, true);"
 
 
-def _emptied(shadow: Shadow, table: str) -> str:
-    return "\n".join([_BEFORE, "BEGIN", _enter(shadow), f"TRUNCATE {quoted(table)};", _LEAVE, "END"])
+def _emptied(shadow: Shadow, table: str, version: str) -> str:
+    """Empty the other side, too; no row is left that could be listed."""
+    unlisted = forget(version, shadow.old, "key")
+    return "\n".join([_BEFORE, "BEGIN", _enter(shadow), f"TRUNCATE {quoted(table)};", unlisted, _LEAVE, "END"])
 
 
 def _changed(columns: tuple[str, ...]) -> str:

@@ -288,3 +288,18 @@ async def test_the_backfill_lists_a_row_with_an_empty_value_where_the_new_side_f
     ]
     with pytest.raises(Refused, match="--accept-loss 2"):
         await change.contract()
+
+
+@pytest.mark.parametrize("table", ["people", "_hitless_people"])
+async def test_a_shadow_table_that_is_emptied_has_no_row_left_to_lose(
+    changing: Callable[[str, str], Any], table: str
+) -> None:
+    change = changing(SETUP, SHADOW)
+    await change.begin()
+    await change.up_to_code()
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.new_url, "UPDATE people SET age = 5000000000 WHERE id = 3")
+    assert len(await unmappable(change.url, "0002_change")) == 1
+    change.rows(change.url, f"TRUNCATE {table}")
+    assert await unmappable(change.url, "0002_change") == []
+    await change.back()
