@@ -17,6 +17,7 @@ from hitless.plan.system import Service, System, near
 from hitless.runtime.steps import Launch
 from hitless.verdict import spend
 
+ELSEWHERE_LIMIT = 24  # other services in which the users of both versions are compared: a verdict keeps 64 KiB
 HEADROOM = 1.25  # of the memory that instances use now: new ones start cold and grow
 
 LaunchOf = Callable[
@@ -150,7 +151,7 @@ class ServicesPart:
             folder=self.folder,
             guards=self.change.guards,
             alpha=spend(self.change.guards.alpha, sum(each.ships for each in self.change.services.values()))[0],
-            elsewhere=tuple(sorted(set(self.system.services) - {name})),
+            elsewhere=self.system.nearest(name, ELSEWHERE_LIMIT),
             metrics=tuple(metrics_of(self.change.guards, name)),
             loads=tuple(loads_of(self.change.guards, name)),
             conversion=conversion_of(self.change.guards, name),

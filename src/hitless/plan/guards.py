@@ -9,6 +9,7 @@ from hitless.plan.document import Count, Duration, MetricsUrl, Model, Name, afte
 LONGEST_WARM_UP_S = 3600.0
 LONGEST_WITHIN_S = 86_400.0
 PERCENTAGE = {"type": "string", "pattern": r"^\d+(?:\.\d{1,2})?%$"}
+METRICS_LIMIT = 16  # counters of one change
 OURS = ("errors", "latency", "crashes", "business", "saturation")  # names of guards that no counter may have
 
 
@@ -157,6 +158,8 @@ class Guards(Model):
     def _check(self) -> Self:
         if self.warm_up > LONGEST_WARM_UP_S:
             raise ValueError("warm_up is at most 1h")
+        if len(self.metrics) > METRICS_LIMIT:
+            raise ValueError(f"{len(self.metrics)} metrics; a change has at most {METRICS_LIMIT}")
         for name in OURS:
             if name in self.metrics:
                 raise ValueError(f"metrics.{name}: a guard of ours has this name")

@@ -119,6 +119,12 @@ class System(Model):
         done: list[str] = []
         yield from (name for start in self.services for name in self._visit(start, (), done))
 
+    def nearest(self, service: str, limit: int) -> tuple[str, ...]:
+        """Return so many other services at most, by name: first those that call it or are called by it."""
+        near = self.callers_of(service) | set(self.services[service].calls)
+        others = sorted(set(self.services) - {service}, key=lambda name: (name not in near, name))
+        return tuple(sorted(others[:limit]))
+
     def callers_of(self, service: str) -> set[str]:
         """Return the services that call this one directly."""
         return {name for name, other in self.services.items() if service in other.calls}

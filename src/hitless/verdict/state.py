@@ -14,6 +14,9 @@ from hitless.verdict.processes import Crashes, Saturation
 from hitless.verdict.samples import SampleRatio
 
 FORMAT = 1
+DUMP_LIMIT = 64 * 1024  # bytes
+FULLEST = {"Latency": 2_500, "Exchangeable": 5_000}  # bytes that one of a kind takes at most, with 256 parts
+ANY_OTHER = 1_200
 KINDS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Business, Crashes, Errors, Exchangeable, Latency, SampleRatio, Saturation)
 }
@@ -25,6 +28,9 @@ def checked_guards(guards: Sequence[Guard]) -> None:
         raise TypeError(f"{strange[0]!r} is no guard: {', '.join(KINDS)}")
     if not guards or len({guard.name for guard in guards}) != len(guards):
         raise ValueError("a verdict needs at least one guard, and names that differ")
+    fullest = sum(FULLEST.get(type(guard).__name__, ANY_OTHER) for guard in guards)
+    if fullest > DUMP_LIMIT:
+        raise ValueError(f"{len(guards)} guards may take {fullest} bytes to keep; a verdict has at most {DUMP_LIMIT}")
 
 
 def encode(guards: Sequence[Guard], state: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,26 @@ def test_a_verdict_that_was_dumped_and_loaded_after_every_tick_decides_bit_by_bi
         assert len(data) <= 64 * 1024
         hopping = Verdict.load(data)
     assert hopping.dump() == straight.dump()
+
+
+def test_a_dump_of_as_many_guards_as_there_may_be_is_within_its_bound():
+    draw, places = random.Random(3), [f"place {n}" for n in range(19)]
+    guards = [guard for on in places for guard in (Latency(on=on, name=f"l {on}"), Errors(on=on, name=f"e {on}"))][:35]
+    verdict = Verdict(guards)
+    with pytest.raises(ValueError, match="a verdict has at most 65536"):
+        Verdict([Latency(on=on, name=f"{on} {n}") for on in places for n in range(2)])
+
+    def arm(requests: int) -> Arm:
+        slow = Counter(
+            min(len(EDGES), max(0, int(draw.gauss(len(EDGES) / 2, len(EDGES) / 5)))) for _ in range(requests)
+        )
+        parts = tuple((requests // 8, draw.randint(0, 1)) for _ in range(256))
+        return Arm(requests, draw.randint(0, 2), latency=slow, parts=parts)
+
+    for t in range(60):
+        everywhere = {on: (arm(30), arm(300)) for on in places}
+        verdict.feed(Tick(t, arm(30), arm(300), places=everywhere))
+    assert len(verdict.dump()) <= 64 * 1024
 
 
 def test_a_final_decision_survives_too():
