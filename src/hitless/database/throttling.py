@@ -73,6 +73,23 @@ def next_pause_s(last_s: float, *, waits: bool) -> float:
     return min(PAUSE_MAX_S, max(PAUSE_MIN_S, last_s * 2)) if waits else last_s / 2
 
 
+class Pace:
+    """How fast a table is read through: beside others there is a rest after each range, as long as it took."""
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._found = target, Readings()
+        self._looked_at, self._let_at = 0.0, time.monotonic()
+
+    async def beside_others(self) -> bool:
+        """Rest after the last range; returns whether somebody else is at work, as seen about once a second."""
+        await asyncio.sleep(rest_s(self._found, time.monotonic() - self._let_at))
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            (row,) = await self._target.rows(PRESSURE)
+            self._looked_at, self._found = time.monotonic(), Readings(others=row["others"])
+        self._let_at = time.monotonic()
+        return self._found.others
+
+
 class Throttler:
     """Lets batches through; looks at the database about once a second."""
 
