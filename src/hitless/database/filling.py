@@ -96,7 +96,7 @@ class _Filling:
             while not self._done:
                 await self._try(await self._throttle())
         finally:
-            await self._target.reset(*self._settings)
+            await self._target.reset(*(set(self._settings) - set(self._compiled.pins)))
 
     async def _try(self, batch_s: float) -> None:
         """Fill the next batch, or find out what stands in its way."""
