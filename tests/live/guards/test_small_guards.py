@@ -58,11 +58,11 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 '''
 OTLP = "source: opentelemetry, by: service.version, every: 1s, lag: 1s"
 CASES = {  # service: (guards, the new version, steps)
-    "dying": ("crashes: { limit: 3 }", "1.2", "[30%, 100%]"),  # first: it dies soon after its start, users or not
+    "dying": ("crashes: { limit: 2 }", "1.2", "[30%, 100%]"),  # first: it dies soon after its start, users or not
     "full": (f"saturation: {{ {OTLP}, load: full, limit: 90%, long: 4s }}", "1.2", "[30%, 100%]"),
     "roomy": (f"saturation: {{ {OTLP}, load: roomy, limit: 90%, long: 4s }}", "1.1", "[30%, 100%]"),
     "alone": (f"saturation: {{ {OTLP}, load: alone, limit: 90%, long: 4s }}", "1.2", "[100%]"),
-    "living": ("crashes: { limit: 3 }", "1.1", "[30%, 100%]"),
+    "living": ("crashes: { limit: 2 }", "1.1", "[30%, 100%]"),
     "skewed": ("sample_ratio: true", "1.1", "[30%, 100%]"),
     "split": ("sample_ratio: true", "1.1", "[30%, 100%]"),
     "clustered": ("placebo: true", "1.1", "[30%, 100%]"),
