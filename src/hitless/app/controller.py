@@ -69,7 +69,8 @@ class Controller:
 
     async def status(self) -> dict[str, Any]:
         """Return what runs, as `status --json` prints it."""
-        facts, states = await observe(self._world), await instance_states(self._world)
+        states = await instance_states(self._world)
+        facts = await observe(self._world, states)  # of the same moment: instances come and go
         services = status_of(facts, states, await self._world.gateway.places())
         flying = await self._in_flight()
         run = None

@@ -17,9 +17,9 @@ RATE_WINDOW_S = 60
 FELT_WINDOW_S = 900
 
 
-async def observe(world: World) -> Facts:
-    """Return what is in force right now."""
-    states = await instance_states(world)
+async def observe(world: World, states: Mapping[InstanceId, ProcessState] | None = None) -> Facts:
+    """Return what is in force right now; with the instances that were there a moment ago, if they are given."""
+    states = await instance_states(world) if states is None else states
     routings = await world.gateway.routings()
     now = world.clock.now()
     seconds = await recent(world, now - FELT_WINDOW_S)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hitless.app.facts import Facts
-from hitless.database.differences import Differing
+from hitless.database.comparing import Differing
 from hitless.database.steps import Contract
 from hitless.flags.flagset import FlagSet
 from hitless.flags.reach import OWN_DEFAULT, in_reach, needs

@@ -35,6 +35,15 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Differing:
+    """The rows of a change that differ."""
+
+    listed: tuple[Difference, ...] = ()
+    total: int = 0  # how many there are
+    at_least: bool = False  # there may be more than `total`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """What the comparison of one range has found."""
 

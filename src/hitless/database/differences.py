@@ -5,24 +5,13 @@ taken back before the switch, with the next one. Each row is kept with the range
 with how many of its rows differ.
 """
 
-from dataclasses import dataclass
-
-from hitless.database.comparing import Compared, Difference
+from hitless.database.comparing import Compared, Difference, Differing
 from hitless.database.connecting import Row
 from hitless.database.postgres import Target
 from hitless.database.ranges import Bound
 
 KEPT = 100  # rows that differ, of one change
 _MINE = "space = current_schema() AND version = %s"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Differing:
-    """The rows of a change that differ."""
-
-    listed: tuple[Difference, ...] = ()
-    total: int = 0  # how many there are
-    at_least: bool = False  # there may be more than `total`
 
 
 async def keep(

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from hitless.database import expanding, filling, ledger, phases, reading, shape, verifying
+from hitless.database.comparing import Differing
 from hitless.database.compiled import Compiled
-from hitless.database.differences import Differing
 from hitless.database.migration import Migration
 from hitless.database.names import schema_of
 from hitless.database.observation import drifted

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import psycopg
 
 from hitless.database import differences
+from hitless.database.comparing import Differing
 from hitless.database.compiled import Compiled
 from hitless.database.connecting import Row
-from hitless.database.differences import Differing
 from hitless.database.postgres import Target
 from hitless.database.ranges import Bound
 from hitless.database.verifying import Part, compare, next_bound, parts, pin, table_of

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from tests.live.database.conftest import MOMENT
 
-from hitless.database.differences import Differing
+from hitless.database.comparing import Differing
 from hitless.database.driver import rolled_so_far, rolling, still_differing, switched
 from hitless.kit.errors import HitlessError
 

@@ -4,8 +4,7 @@ import pytest
 
 from hitless.app.contract_rules import AGREED, FIRST_PAUSE_S, NOTHING_LOST, approval_at_start, left_open, watched
 from hitless.app.rolling import for_journal, news, plain
-from hitless.database.comparing import Difference
-from hitless.database.differences import Differing
+from hitless.database.comparing import Difference, Differing
 from hitless.database.rolling import Rolled
 from hitless.database.steps import Contract, Expand, Verify
 from hitless.engine.journal import Approved, Ended, Entry, Fact, Finished, Noted, Started, TurnedBack, Withheld

@@ -8,8 +8,7 @@ import pytest
 
 from hitless.app.facts import Facts, Occupied, ServiceNow
 from hitless.app.too_early import ServedSet, by_clients, by_flags, by_instances, by_rows, by_time, concerns_flags
-from hitless.database.comparing import Difference
-from hitless.database.differences import Differing
+from hitless.database.comparing import Difference, Differing
 from hitless.database.steps import Contract
 from hitless.flags.flagset import FlagSet
 from hitless.flags.plain import plain
