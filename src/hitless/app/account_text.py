@@ -150,17 +150,18 @@ def _differ(told: Mapping[str, Any]) -> str:
     if "failed" in told:
         return _cell(told["failed"])
     return _cell(
-        f"{_how_many(told)}: {', '.join(_key(row) for row in told['differing'])}" if told["differing"] else "none"
+        f"{how_many(told)}: {', '.join(row_name(row) for row in told['differing'])}" if told["differing"] else "none"
     )
 
 
-def _how_many(told: Mapping[str, Any]) -> str:
-    """Say how many rows differ."""
+def how_many(told: Mapping[str, Any]) -> str:
+    """Say how many rows differ; where nobody counted on, that there are at least so many."""
     number = told.get("differ", len(told["differing"]))
     return f"at least {number:,}" if told.get("at_least") else f"{number:,}"
 
 
-def _key(row: Mapping[str, Any]) -> str:
+def row_name(row: Mapping[str, Any]) -> str:
+    """Name a row by its table and its key."""
     return f"{row['table']} {'/'.join(row['key'])}"
 
 

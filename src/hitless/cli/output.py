@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from hitless.app.account_text import how_many, row_name
 from hitless.cli.verdicts import verdict_text
 from hitless.kit.errors import HitlessError
 
@@ -93,7 +94,7 @@ def _open_text(run: str, still: Mapping[str, Any]) -> Iterator[str]:
         yield f"  not done: {why['code']}: {why['text']}"
     for verb in ("rollback", "contract"):
         if rows := still[f"lost_by_{verb}"]:
-            shown = "; ".join(f"{row['table']} {'/'.join(row['key'])}: {row['why']}" for row in rows[:5])
+            shown = "; ".join(f"{row_name(row)}: {row['why']}" for row in rows[:5])
             yield f"  {verb} would give up {len(rows)} rows (--accept-loss {len(rows)}): {shown}"
     for each in still["rolling"]:
         yield from _rolling_text(each)
@@ -101,22 +102,20 @@ def _open_text(run: str, still: Mapping[str, Any]) -> Iterator[str]:
 
 def _rolling_text(found: Mapping[str, Any]) -> Iterator[str]:
     differing = found["differing"]
-    number = f"at least {found['differ']:,}" if found["at_least"] else f"{found['differ']:,}"
-    said = f"{number} rows differ: contract is refused" if differing else "none differs"
+    said = f"{how_many(found)} rows differ: contract is refused" if differing else "none differs"
     times = f", all of them {found['sweeps']} times" if found["sweeps"] else ""
     yield f"  {found['database']} since the switch: {found['compared']:,} rows compared{times}; {said}"
     yield from _both_values(differing)
 
 
 def _both_values(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield from (f"    {row['table']} {'/'.join(row['key'])}: {row['said']}" for row in rows)
+    yield from (f"    {row_name(row)}: {row['said']}" for row in rows)
 
 
 def differing_text(found: Mapping[str, Any]) -> Iterator[str]:
     """Write which rows differed in a database when its change was taken back."""
     if found["differing"]:
-        number = f"at least {found['differ']:,}" if found["at_least"] else f"{found['differ']:,}"
-        yield f"  {found['database']}: {number} rows differed when they were last compared"
+        yield f"  {found['database']}: {how_many(found)} rows differed when they were last compared"
         yield from _both_values(found["differing"])
 
 

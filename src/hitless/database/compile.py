@@ -10,10 +10,10 @@ from hitless.database.constraints import column_definition, table_constraint
 from hitless.database.indexing import column_rules, constrain, index, not_null
 from hitless.database.migration import Operation
 from hitless.database.names import fitted, listed, literal, quoted, temporary
-from hitless.database.outside import outside_transaction
 from hitless.database.pieces import Pieces
 from hitless.database.reshape import with_generated
 from hitless.database.shadow import compile_shadow
+from hitless.database.transaction_words import outside_transaction
 from hitless.database.twice import original
 from hitless.kit.errors import Refused
 

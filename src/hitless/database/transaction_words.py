@@ -1,18 +1,25 @@
-"""Finds statements of a user's SQL that would end the transaction in which it runs. Pure."""
+"""Finds statements of a user's SQL that would end the transaction in which it runs, or cannot run in one. Pure."""
 
 import re
 
-_TOKEN = re.compile(
+# what stands in comments, texts and quoted names is no statement
+_QUIET = re.compile(
     r"""
-      --[^\n]* | /\*.*?(?:\*/|\Z)                                   # comments
+      (?P<comment>--[^\n]* | /\*.*?(?:\*/|\Z))
     | (?P<tag>\$(?:[A-Za-z_][A-Za-z_0-9]*)?\$).*?(?:(?P=tag)|\Z)      # $$ ... $$
-    | \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"   # texts and names
-    | (?P<word>[A-Za-z_][A-Za-z_0-9$]*) | (?P<end>;)
+    | \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
     """,
     re.VERBOSE | re.DOTALL,
 )
+_WORD_OR_END = re.compile(r"(?P<word>[A-Za-z_][A-Za-z_0-9$]*)|;")
 _ENDS = {"COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START", "PREPARE"}
 _WITHOUT_DOUBT = _ENDS - {"ROLLBACK", "PREPARE"}
+_ALONE = re.compile(
+    r"\s*(?:CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|REINDEX\b.*?\bCONCURRENTLY"
+    r"|REINDEX\s+(?:\([^)]*\)\s*)?(?:DATABASE|SYSTEM|SCHEMA)|VACUUM|ALTER\s+SYSTEM|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)"
+    r"|ALTER\s+TABLE\b.*?\bDETACH\s+PARTITION\b.*?\bCONCURRENTLY)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def transaction_control(sql: str) -> str | None:
@@ -22,14 +29,14 @@ def transaction_control(sql: str) -> str | None:
     """
     statement: list[str] = []
     depth = 0
-    for found in _TOKEN.finditer(sql + ";"):
+    for found in _WORD_OR_END.finditer(_spoken(sql) + ";"):
         if word := found["word"]:
             statement.append(word.upper())
             if statement[-2:] == ["BEGIN", "ATOMIC"] or (depth and statement[-1] == "CASE"):
                 depth += 1
             elif depth and statement[-1] == "END":
                 depth -= 1
-        elif found["end"] and not depth:
+        elif not depth:
             if _controls(statement):
                 return " ".join(statement[:3])
             statement = []
@@ -44,3 +51,19 @@ def _controls(statement: list[str]) -> bool:
     if first == "PREPARE":
         return second == "TRANSACTION"
     return first in _WITHOUT_DOUBT
+
+
+def outside_transaction(sql: str) -> str | None:
+    """Return the beginning of the first statement that cannot run inside a transaction; None: all can.
+
+    Source: the PostgreSQL manual, "cannot be executed inside a transaction block" of each command.
+    """
+    for statement in _spoken(sql).split(";"):
+        if (found := _ALONE.match(statement)) is not None:
+            return " ".join(found[0].split())
+    return None
+
+
+def _spoken(sql: str) -> str:
+    """Return SQL with empty texts and names, and without comments."""
+    return _QUIET.sub(lambda found: " " if found["comment"] else "''", sql)

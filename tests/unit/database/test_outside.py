@@ -2,7 +2,7 @@
 
 import pytest
 
-from hitless.database.outside import outside_transaction
+from hitless.database.transaction_words import outside_transaction
 
 
 @pytest.mark.parametrize(
