@@ -95,8 +95,15 @@ class Controller:
             await self._databases(system).bring_up(self._world.clock)
             schemas = await self._databases(system).in_force()
             started = await bring_up(system, facts, self._world, launches, resting, schemas)
+            if set(started) == set(system.services):
+                await self._forget()
         self._warming = asyncio.create_task(self.warm())
         return {**await self.status(), "started": started}
+
+    async def _forget(self) -> None:
+        """What users met while nothing was ready yet is no version's fault: a run that was held goes on after this."""
+        with suppress(OSError):  # a recorder that is away has forgotten it as well
+            await self._world.ticks.forget()
 
     async def warm(self) -> None:
         """Have what the next plan needs ready, unless something is under way. Asked now and then."""

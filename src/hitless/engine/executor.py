@@ -28,8 +28,7 @@ from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Driver, Moment, StepFailed
 from hitless.plan.step import Step
 
-FORWARD_TRIES = 5  # going back is always possible, so going on is not insisted upon
-BACKWARD_TRIES = 10
+TRIES = 10  # 21 s of pauses: as long as a failover of a database takes
 FIRST_PAUSE_S = 0.1  # doubles up to the longest
 LONGEST_PAUSE_S = 5.0
 
@@ -115,7 +114,7 @@ class Executor:
         inverse = self._plan.steps[position].inverse()
         if inverse is not None:
             moment = self._moment(position, self._clock.now(), backward=True)
-            failure = await self._ensure(inverse, moment, BACKWARD_TRIES)
+            failure = await self._ensure(inverse, moment)
             if failure is not None:
                 await self._append(Ended("rollback-incomplete", failure.code, failure.text))
                 return
@@ -128,7 +127,7 @@ class Executor:
         self._news.clear()
         if self._stops(step, await self._read()):
             return "interrupted"
-        work = asyncio.ensure_future(self._ensure(step, moment, FORWARD_TRIES))
+        work = asyncio.ensure_future(self._ensure(step, moment))
         alarm = asyncio.ensure_future(self._alarm.harm(self._plan))
         try:
             while not work.done():
@@ -150,20 +149,20 @@ class Executor:
         """A run that turned back stops at once; a held one at a step that changes nothing, else after the step."""
         return run.turned_back is not None or (run.held is not None and step.inverse() is None)
 
-    async def _ensure(self, step: Step, moment: Moment, tries: int) -> StepFailed | None:
+    async def _ensure(self, step: Step, moment: Moment) -> StepFailed | None:
         """Bring a step's effect about, looking first; try again on trouble that may pass."""
         pause_s = FIRST_PAUSE_S
-        for attempt in range(1, tries + 1):
+        for attempt in range(1, TRIES + 1):
             try:
                 failure = await self._attempt(step, moment)
             except Abandon:
                 raise
             except Exception as trouble:  # noqa: BLE001  whatever a driver meets must end in a retry or in going back
                 await moment.note({"trouble": repr(trouble)[:500], "attempt": attempt})
-                if attempt == tries:
+                if attempt == TRIES:
                     return _give_up(step, trouble)
             else:
-                if failure is None or not moment.backward or attempt == tries:
+                if failure is None or not moment.backward or attempt == TRIES:
                     return failure
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -185,7 +184,14 @@ class Executor:
         async def note(remark: dict[str, object]) -> None:
             await self._append(Noted(position, remark))
 
-        return Moment(run=self._id, position=position, started_at=started_at, backward=backward, note=note)
+        return Moment(
+            run=self._id,
+            position=position,
+            started_at=started_at,
+            resumed_at=self._known.resumed_at,
+            backward=backward,
+            note=note,
+        )
 
     async def _append(self, fact: Fact) -> None:
         async with self._writing:

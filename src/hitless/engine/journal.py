@@ -137,6 +137,7 @@ class Run:
     withheld: Withheld | None = None  # why they were not, when somebody last approved them
     ended: State | None = None
     started_at: dict[int, float] = field(default_factory=dict)  # position -> when it was first started
+    resumed_at: float = 0.0  # when somebody last let it go on
 
     @property
     def state(self) -> State:
@@ -181,7 +182,8 @@ def _apply(run: Run, entry: Entry) -> Run:
         case Held(why, again):
             return _begun_anew(replace(run, held=why)) if again else replace(run, held=why)
         case Resumed():
-            return replace(run, held=None, ended=None if run.ended == "rollback-incomplete" else run.ended)
+            ended = None if run.ended == "rollback-incomplete" else run.ended
+            return replace(run, held=None, ended=ended, resumed_at=entry.at)
         case Approved():
             return replace(run, approved=True, withheld=None, ended=None if run.ended == "completed" else run.ended)
         case Withheld(position):

@@ -19,6 +19,7 @@ class Baking:
 
     step: Bake
     started_at: float  # seconds since the epoch
+    resumed_at: float = 0.0  # when the run was last let go on: while it was held nobody waited for evidence
     intact: set[int] = field(default_factory=set)  # seconds of the bake in which nothing was lost
     lost_s: int = 0
     _compared: dict[str, BeforeAfter] = field(default_factory=dict)  # by service
@@ -60,7 +61,7 @@ class Baking:
             )
             return StepFailed("flag-worse", text, f"hitless logs {self._worse}")
         blind_since = max(self.intact, default=self.started_at) if self._observed else self.started_at
-        if step.evidence == "observed" and now >= blind_since + step.no_evidence_s:
+        if step.evidence == "observed" and now >= max(blind_since, self.resumed_at) + step.no_evidence_s:
             text = f"no user was seen at {step.stage} of flag {step.flag} in {format_duration(step.no_evidence_s)}"
             return StepFailed("no-evidence", text, "send it traffic, or say `evidence: none` in the change file")
         return None

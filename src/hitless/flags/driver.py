@@ -65,7 +65,7 @@ class FlagsDriver:
             raise StepFailed("flag-not-acknowledged", f"{text}: {', '.join(waiting[:5])}", "hitless flags clients")
 
     async def _bake(self, step: Bake, moment: Moment) -> None:
-        baking = Baking(step, moment.started_at)
+        baking = Baking(step, moment.started_at, moment.resumed_at)
         noted = False
         async for seconds in self._users.follow(baking.since, step.services):
             for second in seconds:

@@ -19,6 +19,7 @@ class Moment:
     run: str
     position: int
     started_at: float  # seconds since the epoch, from the journal: the same after a kill and a restart
+    resumed_at: float = 0.0  # when somebody last let the run go on that was held; 0: nobody did
     backward: bool = False  # this step is an inverse
     note: Callable[[dict[str, object]], Awaitable[None]]  # writes a remark (a verdict, a count) into the journal
 

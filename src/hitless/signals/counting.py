@@ -4,6 +4,7 @@ Users are counted, not only requests (bad_users.py). Users of a service with two
 service that they touch (members.py), and to what they are expected to do there (outcomes.py).
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -81,9 +82,13 @@ class _OpenSecond:
 class Counter:
     """Counts records into seconds. All bounded: seconds that are open, arms in a second, users that are remembered."""
 
-    def __init__(self, now_ms: int) -> None:
-        """Begin at `now_ms`: what that second already missed makes it no evidence."""
-        self._first = now_ms // 1000  # the oldest second that is open
+    def __init__(self, now_ms: int, *, forgets: bool = False) -> None:
+        """Begin at `now_ms`: what that second already missed makes it no evidence.
+
+        `forgets`: begin with the next second, and take nothing that ended before it.
+        """
+        self._first = now_ms // 1000 + forgets  # the oldest second that is open
+        self._forgotten = self._first if forgets else -math.inf  # what ended before this second is not counted at all
         self._now_ms = now_ms
         self._open: dict[int, _OpenSecond] = {}
         self._bad: dict[tuple[str, str], BadUsers] = {}  # by the service, and the changed one that its users met
@@ -233,8 +238,10 @@ class Counter:
             self._open_second(at).lost += 1
 
     def _second_of(self, at_ms: int) -> _OpenSecond | None:
-        """Open the second for a record; None: the record cannot be placed and is lost."""
+        """Open the second for a record; None: the record cannot be placed and is lost, or it is to be forgotten."""
         at = at_ms // 1000
+        if at < self._forgotten:
+            return None
         if at > self._now_ms // 1000 + AHEAD_S or self._now_ms - at_ms > LATEST_MS:
             self._open_second(self._first).lost += 1
             return None

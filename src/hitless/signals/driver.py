@@ -83,13 +83,13 @@ class SignalsDriver:
 
     async def _watching(self, step: Watch, moment: Moment) -> Watching:
         await self._begin_test(step, moment)
-        watching = Watching(step, moment.started_at, moment.position)
+        watching = Watching(step, moment.started_at, moment.position, moment.resumed_at)
         if (kept := await self._evidence.load(moment.run, step.service)) is not None:
             try:
                 watching.restore(kept)
             except ValueError as error:  # of another release of hitless: what the recorder remembers is counted again
                 await moment.note({"text": f"{step.service}: the evidence so far cannot be read ({error})"})
-                return Watching(step, moment.started_at, moment.position)
+                return Watching(step, moment.started_at, moment.position, moment.resumed_at)
         return watching
 
     async def _begin_test(self, step: Watch, moment: Moment) -> None:

@@ -5,6 +5,7 @@ Followers come to a unix socket, send one line `{"since": SECONDS}`, and get one
 Whoever begins a test of a service says `{"test": SERVICE, "run": RUN}` and gets an empty line; again it goes on.
 `"end": true` beside it says that the test is over; so is one of which nothing was heard for LEASE_S.
 `"conversion": {"at": SERVICE, "method": METHOD, "within_s": SECONDS}` beside it says what its users are expected to do.
+`{"forget": true}` is answered like a test: what users felt until now says nothing of any version.
 """
 
 import asyncio
@@ -86,6 +87,12 @@ class Recorder:
         """Say that records are missing now."""
         self._counter.lose(self._now_ms(), records)
 
+    def forget(self) -> None:
+        """Begin anew, as if it had been started now: whoever asks for what was before is told of a gap."""
+        self._counter = Counter(self._now_ms(), forgets=True)
+        self._memory.clear()
+        self.tests.clear()
+
     async def tick(self) -> None:
         """Close seconds for ever, and tell them."""
         while True:
@@ -103,8 +110,8 @@ class Recorder:
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
                 question = _question(await reader.readline())
-            if isinstance(question, tuple):
-                self._hear(*question[:3], ends=question[3])
+            if not isinstance(question, float):
+                self.forget() if question is None else self._hear(*question[:3], ends=question[3])
                 writer.write(b"\n")
                 await writer.drain()
             elif len(self._followers) < FOLLOWERS_LIMIT:
@@ -209,10 +216,15 @@ async def _send(past: list[bytes], queue: asyncio.Queue[bytes], writer: asyncio.
         await writer.drain()
 
 
-def _question(line: bytes) -> float | tuple[str, str, Conversion | None, bool]:
-    """Return since when a follower wants to know, or which run tests which service, for what, and whether it ends."""
+def _question(line: bytes) -> float | tuple[str, str, Conversion | None, bool] | None:
+    """Return since when a follower wants to know, or which run tests which service, for what, and whether it ends.
+
+    None: all is to be forgotten.
+    """
     question = json.loads(line)
     if isinstance(question, dict):
+        if question.get("forget") is True:
+            return None
         if isinstance(since := question.get("since"), int | float):
             return float(since)
         service, run = question.get("test"), question.get("run")

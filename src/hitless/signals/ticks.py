@@ -56,6 +56,10 @@ class RecorderTicks:
         """Say that the test of a run is over. Raises OSError if nobody hears it."""
         await self._say({"test": service, "run": run, "end": True})
 
+    async def forget(self) -> None:
+        """Say that what users felt until now says nothing of any version. Raises OSError if nobody hears it."""
+        await self._say({"forget": True})
+
     async def _say(self, test: dict[str, object]) -> None:
         async with asyncio.timeout(CONNECT_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(self._socket_path)

@@ -83,6 +83,7 @@ class Watching:
     step: Watch
     started_at: float  # seconds since the epoch
     position: int = 0  # of the step in its run
+    resumed_at: float = 0.0  # when the run was last let go on: while it was held nobody waited for evidence
     canary: Arm = field(default_factory=Arm)
     baseline: Arm = field(default_factory=Arm)
     intact_s: int = 0  # seconds in which nothing was lost
@@ -305,11 +306,11 @@ class Watching:
         return self.observed and self.intact_s >= step.bake_s and not waits
 
     def _blind_since(self) -> float:
-        """Since when there has been nothing to go by."""
+        """Since when there has been nothing to go by, and the run was not held."""
         if self.step.evidence == "none":
             return math.inf
         measured = self.compares_from + self.looks.due_s if self.looks.missing else math.inf
-        return min(measured, self._felt_until())
+        return max(self.resumed_at, min(measured, self._felt_until()))
 
     def _felt_until(self) -> float:
         """Since when users have told nothing."""

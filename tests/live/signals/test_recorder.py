@@ -241,6 +241,26 @@ async def _patiently(path: Path) -> AsyncIterator[Second]:
             await asyncio.sleep(0.05)
 
 
+async def test_a_recorder_that_is_told_to_forget_knows_nothing_of_before_and_counts_on(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.sock"
+    ticks, began = RecorderTicks(path), int(time.time())
+    async with recording(0, path, parse) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(failed=True))
+        recorded = Recorded(port, path, writer)
+        recorded.begun = began
+        assert await recorded.until(lambda seconds: requests(seconds) == 1)
+        await ticks.forget()
+        forgotten_at = time.time()
+        writer.write(request(at_ms=round(forgotten_at * 1000), failed=True))  # it was on its way
+        seconds = await recorded.until(lambda seconds: seconds[-1].at > forgotten_at and not seconds[-1].lost)
+        assert all(second.lost for second in seconds[:-1])
+        assert requests(seconds) == 0
+        writer.write(request())
+        assert await recorded.until(lambda seconds: requests(seconds) == 1)
+        writer.close()
+
+
 async def test_a_recorder_that_was_started_anew_can_be_told_again_what_is_tested(tmp_path: Path) -> None:
     path = tmp_path / "recorder.sock"
     ticks = RecorderTicks(path)

@@ -66,6 +66,7 @@ class World:
     rows: dict[str, RunRow] = field(default_factory=dict)
     before: Callable[[Fact], Coroutine[Any, Any, None]] | None = None
     looks: list[float] = field(default_factory=list)
+    resumed: list[float] = field(default_factory=list)  # beside each look: when the run was last let go on
     failing: dict[str, StepFailed] = field(default_factory=dict)
     slow: set[str] = field(default_factory=set)
     ends_slowly: int = 0
@@ -113,6 +114,7 @@ class World:
                 self.on.discard(name)
             case _:
                 self.looks.append(moment.started_at)
+                self.resumed.append(moment.resumed_at)
 
     async def harm(self, plan: Plan) -> StepFailed:
         await asyncio.Event().wait()
@@ -263,6 +265,21 @@ async def test_a_step_that_changes_nothing_and_froze_the_run_begins_anew_when_it
     await engine.resume("r1")
     assert await engine.finished("r1") == "completed"
     assert world.looks[0] > resumed_at
+
+
+async def test_a_step_of_a_run_that_was_held_is_told_since_when_it_goes_on_and_when_it_began() -> None:
+    world = World(slow={"users"})
+    engine = world.engine()
+    await engine.begin(plan(A, Look(name="users")))
+    while Started(1) not in world.facts:
+        await asyncio.sleep(0)
+    began = world.time
+    await engine.hold("r1", "lunch")
+    assert await engine.settled("r1", 5)
+    world.slow, world.time = set(), 5000.0
+    await engine.resume("r1")
+    assert await engine.finished("r1") == "completed"
+    assert (world.looks, world.resumed) == ([began], [5001.0])
 
 
 def test_behind_a_step_that_cannot_be_undone_nothing_leads_back_before_it() -> None:

@@ -57,6 +57,12 @@ def test_nobody_is_no_evidence_and_goes_back_in_the_end() -> None:
     assert nobody.failure(BEGIN + 600).code == "no-evidence"  # type: ignore[union-attr]
 
 
+def test_a_run_that_was_held_has_all_its_time_again_once_it_goes_on() -> None:
+    baking = Baking(STEP, BEGIN, resumed_at=BEGIN + 5000)
+    assert baking.failure(BEGIN + 5599) is None
+    assert baking.failure(BEGIN + 5600).code == "no-evidence"  # type: ignore[union-attr]
+
+
 def test_without_evidence_wanted_the_clock_alone_decides() -> None:
     blind = Bake(flag="f", stage="5%", services=("orders",), bake_s=10.0, evidence="none")
     assert not baked(step=blind).done(1010)

@@ -58,6 +58,20 @@ def test_the_first_second_is_no_evidence_and_the_next_is() -> None:
     assert [second.lost > 0 for second in counted(until_ms=1_003_000)] == [True, False]
 
 
+def test_who_forgets_begins_with_the_next_second_and_takes_nothing_of_what_was_before() -> None:
+    counter = Counter(1_000_300, forgets=True)
+    counter.count([request(999_100, failed=True), request(1_000_200, failed=True), request(1_000_900, failed=True)])
+    counter.count([request(1_001_000)])
+    assert counter.close(1_002_900) == []
+    first, second = counter.close(1_004_000)
+    assert (first.at, first.lost > 0, first.arms["orders", "a"]) == (
+        1001,
+        True,
+        counted(request())[0].arms["orders", "a"],
+    )
+    assert (second.at, second.lost, second.arms) == (1002, 0, {})
+
+
 def test_seconds_follow_one_another_also_where_nothing_came() -> None:
     seconds = counted(request(1_000_500), request(1_004_500))
     assert [(second.at, len(second.arms)) for second in seconds] == [

@@ -71,6 +71,14 @@ def test_a_held_step_says_how_many_requests_it_is_likely_to_need() -> None:
     assert "about 20 requests" in watched(second(BEGIN, canary=NONE)).needs
 
 
+def test_a_run_that_was_held_has_all_its_time_again_once_it_goes_on() -> None:
+    for step in (STEP, replace(STEP, evidence="required")):
+        watching = Watching(step, float(BEGIN), resumed_at=BEGIN + 5000.0)
+        watching.count(second(BEGIN, lost=1))
+        assert ending(watching, BEGIN + 5059.9) == "holds"
+        assert ending(watching, BEGIN + 5060) == "no-evidence"
+
+
 def test_one_late_user_ends_the_hold() -> None:
     watching = watched(*(second(BEGIN + s, canary=NONE) for s in range(30)), second(BEGIN + 30))
     assert ending(watching, BEGIN + 32.0) == "on"
