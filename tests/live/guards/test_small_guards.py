@@ -3,7 +3,6 @@
 All changes are under way at once, each of a service of its own, so that the whole takes about a minute.
 """
 
-import json
 import random
 import subprocess
 import sys
@@ -24,20 +23,24 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from hitless.app.demo.shop import give_ports
+from hitless.cli.client import Client
 from hitless.traffic.cohort import bucket
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 HITLESS = Path(sys.executable).parent / "hitless"
 SHARE = 3000  # buckets of the new version
 PAUSE_S = 0.03  # between two requests to one service
 REQUESTS_LIMIT = 10_000
 PROGRAM = '''
-"""Answers every request; one with X-Fail with 500. Version 1.2 of what is to crash ends after a while."""
+"""Answers every request; one with X-Fail with 500. Version 1.2 of what is to crash bears 20 requests of users."""
 
+import itertools
 import os
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CRASHES = "crash" in sys.argv and os.getcwd().endswith("1.2")
+USERS = itertools.count(1)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -47,31 +50,40 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(500 if "X-Fail" in self.headers else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
+        if CRASHES and "X-User-Id" in self.headers and next(USERS) == 20:
+            os._exit(1)
 
     def log_message(self, *said):
         pass
 
 
-if "crash" in sys.argv and os.getcwd().endswith("1.2"):
-    threading.Timer(2.0, os._exit, [1]).start()
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 '''
 OTLP = "source: opentelemetry, by: service.version, every: 1s, lag: 1s"
-CASES = {  # service: (guards, the new version, steps)
-    "dying": ("crashes: { limit: 2 }", "1.2", "[30%, 100%]"),  # first: it dies soon after its start, users or not
-    "full": (f"saturation: {{ {OTLP}, load: full, limit: 90%, long: 4s }}", "1.2", "[30%, 100%]"),
-    "roomy": (f"saturation: {{ {OTLP}, load: roomy, limit: 90%, long: 4s }}", "1.1", "[30%, 100%]"),
-    "alone": (f"saturation: {{ {OTLP}, load: alone, limit: 90%, long: 4s }}", "1.2", "[100%]"),
-    "living": ("crashes: { limit: 2 }", "1.1", "[30%, 100%]"),
-    "skewed": ("sample_ratio: true", "1.1", "[30%, 100%]"),
-    "split": ("sample_ratio: true", "1.1", "[30%, 100%]"),
-    "clustered": ("placebo: true", "1.1", "[30%, 100%]"),
-    "scattered": ("placebo: true", "1.1", "[30%, 100%]"),
-    "guilty": ("placebo: true", "1.1", "[30%, 100%]"),  # its users fail at "victim"
-    "innocent": ("placebo: true", "1.1", "[30%, 100%]"),  # all of them visit it as well
+SHORT = "bake: 12s"  # of what is well
+LONG = "bake: 90s"  # of what is to be taken back: its guard has its time on a busy machine, too
+BLIND = "bake: 90s, no_evidence: 15s"
+CASES = {  # service: (guards, the new version, how long it is watched, steps)
+    "dying": (  # what its ends do to its users must not be what takes it back
+        "crashes: { limit: 2 }, errors: { worse: 1000x }, latency: { worse: 1000x }",
+        "1.2",
+        LONG,
+        "[30%, 100%]",
+    ),
+    "full": (f"saturation: {{ {OTLP}, load: full, limit: 90%, long: 4s }}", "1.2", LONG, "[30%, 100%]"),
+    "roomy": (f"saturation: {{ {OTLP}, load: roomy, limit: 90%, long: 4s }}", "1.1", SHORT, "[30%, 100%]"),
+    "alone": (f"saturation: {{ {OTLP}, load: alone, limit: 90%, long: 4s }}", "1.2", LONG, "[100%]"),
+    "living": ("crashes: { limit: 2 }", "1.1", SHORT, "[30%, 100%]"),
+    "skewed": ("sample_ratio: true", "1.1", BLIND, "[30%, 100%]"),
+    "split": ("sample_ratio: true", "1.1", SHORT, "[30%, 100%]"),
+    "clustered": ("placebo: true", "1.1", SHORT, "[30%, 100%]"),
+    "scattered": ("placebo: true", "1.1", SHORT, "[30%, 100%]"),
+    "guilty": ("placebo: true", "1.1", LONG, "[30%, 100%]"),  # its users fail at "victim"
+    "innocent": ("placebo: true", "1.1", SHORT, "[30%, 100%]"),  # all of them visit it as well
     "unmeasured": (
         "metrics: { m: { url: 'http://127.0.0.1:1', requests: a, bad: b, lag: 1s, every: 1s } }",
         "1.1",
+        BLIND,
         "[30%, 100%]",
     ),
 }
@@ -98,6 +110,7 @@ class Small:
         self.file.write_text(yaml.safe_dump(system, sort_keys=False))
         self.salts: dict[str, str] = {}
         self.runs: dict[str, str] = {}
+        self.controller = Client(folder / ".hitless")
 
     def _service(self, name: str) -> dict[str, Any]:
         mode = "crash" if name == "dying" else "well"
@@ -114,29 +127,28 @@ class Small:
 
     def hitless(self, *words: str) -> str:
         said = subprocess.run(
-            [HITLESS, "-f", self.file, *words], check=False, capture_output=True, text=True, timeout=240
+            [HITLESS, "-f", self.file, *words], check=False, capture_output=True, text=True, timeout=300
         )
         assert said.returncode in {0, 5}, said.stdout + said.stderr
         return said.stdout
 
     def begin(self, name: str) -> None:
         """Apply the change of a service; its salt decides who is whose."""
-        guards, version, steps = CASES[name]
-        path = self.folder / f"{name}.yaml"
-        path.write_text(
-            f"change: {name}\nguards: {{ {guards} }}\nservices: {{ {name}: {{ to: '{version}', steps: {steps}, "
-            "bake: 12s, no_evidence: 15s } }\n"
+        guards, version, patience, steps = CASES[name]
+        source = (
+            f"change: {name}\nguards: {{ {guards} }}\n"
+            f"services: {{ {name}: {{ to: '{version}', steps: {steps}, {patience} }} }}\n"
         )
+        change = {"source": source, "file": f"{name}.yaml", "key": name}
         if name in SALTED:
-            plan = json.loads(self.hitless("--json", "plan", str(path)))
+            plan = self.controller.post("/v1/plan", change)
             self.salts[name] = next(step["step"]["after"]["salt"] for step in plan["steps"] if "after" in step["step"])
-        applied = json.loads(self.hitless("--json", "apply", "--detach", str(path)).splitlines()[0])
-        self.runs[name] = applied["run"]
+        self.runs[name] = self.controller.tell("/v1/apply", change)["run"]
 
     def ended(self, name: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
-            shown: dict[str, Any] = json.loads(self.hitless("--json", "show", self.runs[name]))
+            shown: dict[str, Any] = self.controller.get(f"/v1/runs/{self.runs[name]}")
             if shown["state"] in {"completed", "rolled-back"}:
                 return shown
             assert time.monotonic() < deadline, shown
