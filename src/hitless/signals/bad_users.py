@@ -3,7 +3,14 @@
 A user's first failure counts. As long as the user stays bad, a failure counts again only after a pause that doubles,
 and only when others have failed in the same arm meanwhile: more of them each time. So one user who always fails
 proves nothing, and an error that everybody meets is not forgotten over a long step. Where nobody else fails, the pause
-is hours: an arm of three users must not fall silent for ever. With each new test everybody is new.
+is hours: an arm of three users must not fall silent for ever.
+
+A test begins with everybody new, but for those who are bad on the old version, where they are few (before.py): they
+begin a pause. Is that fair to both arms? Whoever is left out failed on the old version, which everybody met before the
+test, whatever version a hash gives him in it. So as many are left out of either arm as its share says, and their
+requests with them. Who failed on the version that is tested, or in an earlier test, is new: there, the users of one arm
+met what the others did not, and to leave them out would hide the harm that the new version does to its own users. The
+pause begins anew for all of them, so that nobody's is shorter because his arm is the larger one and failed more before.
 """
 
 from hitless.plan.instances import Slot
@@ -20,10 +27,11 @@ FORGET_MS = 24 * 3600 * 1000  # after the last failure that counted
 class _BadUser:
     """A user who failed and has not recovered yet."""
 
-    __slots__ = ("again_at", "again_ms", "alone_ms", "good", "level", "since_ms", "slot")
+    __slots__ = ("again_at", "again_ms", "alone_ms", "failed_on", "good", "level", "since_ms", "slot")
 
     def __init__(self, since_ms: int, slot: Slot, counted: int) -> None:
-        self.slot = slot
+        self.slot: Slot | None = slot  # None: not met in this test yet
+        self.failed_on = {slot}
         self.good = 0  # good requests since the last bad one
         self.begin(since_ms, counted, level=0)
 
@@ -49,20 +57,33 @@ class BadUsers:
         if bad is None or at_ms - bad.since_ms > FORGET_MS:
             self.known.pop(user, None)
             return not failed or self._begin(user, slot, at_ms)
-        if bad.slot != slot:  # another version: what others met there is new to this user too
-            bad.slot, bad.again_at = slot, self._counted[slot] + (FIRST_OTHERS << bad.level)
+        if bad.slot != slot:
+            if bad.slot is not None:  # another version: what others met there is new to this user too
+                bad.again_at = self._counted[slot] + (FIRST_OTHERS << bad.level)
+            bad.slot = slot
         waits = at_ms < bad.again_ms or (at_ms < bad.alone_ms and self._counted[slot] < bad.again_at)
         if not failed:
             if not waits:
                 self._good(user, bad)
             return not waits
         bad.good = 0
+        bad.failed_on.add(slot)
         if waits:
             return False
         self._counted[slot] += 1
         bad.begin(at_ms, self._counted[slot], level=min(bad.level + 1, LEVELS))
         self.known[user] = self.known.pop(user)  # last in line to be forgotten
         return True
+
+    def left_out(self, old: Slot, at_ms: int) -> "BadUsers":
+        """Return the users who are bad on the old version, all at the begin of a pause, for a test that begins now."""
+        test = BadUsers()
+        for user, bad in self.known.items():
+            if old in bad.failed_on and not bad.good and at_ms - bad.since_ms <= FORGET_MS:
+                bad.slot, bad.failed_on = None, {old}
+                bad.begin(at_ms, 0, level=bad.level)
+                test.known[user] = bad
+        return test
 
     def _begin(self, user: str, slot: Slot, at_ms: int) -> bool:
         if len(self.known) >= LIMIT:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from hitless.plan.instances import Slot
 from hitless.signals.bad_users import BadUsers
+from hitless.signals.before import Before
 from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere
 from hitless.signals.outcomes import Conversion, Outcomes
 from hitless.signals.parts import CELL
@@ -45,10 +46,10 @@ Row = tuple[int, str, Slot, str, bool, float, bool, str, str]  # an Observed; an
 class _Tally:
     """The counts of one arm in a second that is still open."""
 
-    __slots__ = ("assigned", "bad_users", "failed", "latency", "parts", "requests", "saved", "users")
+    __slots__ = ("assigned", "bad_users", "failed", "latency", "parts", "requests", "saved", "users", "waiting")
 
     def __init__(self) -> None:
-        self.requests = self.failed = self.saved = self.users = self.bad_users = self.assigned = 0
+        self.requests = self.failed = self.saved = self.users = self.bad_users = self.assigned = self.waiting = 0
         self.latency: dict[int, int] = {}
         self.parts: dict[int, tuple[int, int]] = {}
 
@@ -92,6 +93,7 @@ class Counter:
         self._now_ms = now_ms
         self._open: dict[int, _OpenSecond] = {}
         self._bad: dict[tuple[str, str], BadUsers] = {}  # by the service, and the changed one that its users met
+        self._before = Before()
         self._members = Members()
         self._outcomes: dict[str, Outcomes] = {}  # by the service that is tested
         self.lose(now_ms, 1)
@@ -118,6 +120,7 @@ class Counter:
             if failed or (bad and user in bad.known):
                 bad = bad or self._bad_users(service, "")
                 if not bad.counts(user, slot, at_ms, failed=failed):
+                    tally.waiting += 1
                     continue
                 tally.bad_users += failed
             tally.users += 1
@@ -162,11 +165,16 @@ class Counter:
         return self._bad.setdefault((service, changed), BadUsers())
 
     def begin(self, service: str, conversion: Conversion | None = None) -> None:
-        """A new test of a service begins: whatever its users met before, here and elsewhere, they are new.
+        """A new test of a service begins: its users are new, but for those who are bad on the old version.
 
-        `conversion`: what they are expected to do.
+        Where another test of it is under way, or too many are bad, all of them are new. `conversion`: what they are
+        expected to do.
         """
+        known, old = self._bad.get((service, "")), self._before.old_version(service, self._now_ms // 1000)
+        untested = service not in self._members.tested
         self.end(service)
+        if known is not None and old is not None and untested:
+            self._bad[service, ""] = known.left_out(old, self._now_ms)
         self._members.begin(service)
         if conversion is not None and len(self._outcomes) < SERVICES_LIMIT:
             self._outcomes[service] = Outcomes(conversion)
@@ -175,6 +183,7 @@ class Counter:
         """The test of a service is over: nothing is remembered of its users."""
         self._outcomes.pop(service, None)
         self._members.end(service)
+        self._before.forget(service)
         for key in [key for key in self._bad if key == (service, "") or key[1] == service]:
             del self._bad[key]
 
@@ -201,6 +210,8 @@ class Counter:
         outcomes, one_in = self._close_outcomes((at + 1) * 1000), self._one_in()
         if second is None:
             return Second(at=at, outcomes=outcomes, one_in=one_in)
+        for (service, slot), tally in second.arms.items():
+            self._before.add(service, slot, at, tally.users, tally.waiting)
         return Second(
             at=at,
             arms={arm: tally.closed() for arm, tally in second.arms.items()},

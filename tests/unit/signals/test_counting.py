@@ -120,6 +120,84 @@ def test_with_a_new_test_everybody_is_new() -> None:
     assert total(counter.close(1_002_000)).bad_users == 4
 
 
+def before_a_test(*records: Observed, good: int = 100) -> Counter:
+    """A service on its old version, with users who are well beside those of `records`, and then a test of it."""
+    counter = Counter(BEGIN_MS)
+    counter.count([request(user=f"well{number}") for number in range(good)])
+    counter.count(records)
+    counter.close(1_010_000)
+    counter.begin("orders")
+    return counter
+
+
+def bad_in_test(counter: Counter, *records: Observed) -> int:
+    counter.count(records)
+    return total(counter.close(records[-1].at_ms + 2000), "b").bad_users
+
+
+def test_who_failed_on_the_old_version_before_the_test_is_no_evidence_in_it() -> None:
+    counter = before_a_test(request(user="chronic", failed=True))
+    users = ("chronic", "new", "chronic")
+    assert bad_in_test(counter, *(request(1_011_000, user=user, slot="b", failed=True) for user in users)) == 1
+
+
+def test_who_has_met_the_new_version_a_moment_before_its_test_is_no_evidence_either() -> None:
+    """The share is set before the test begins; a user of the old version would have stayed in his pause."""
+    counter = before_a_test(request(user="chronic", failed=True), request(1_002_000, user="chronic", slot="b"))
+    assert bad_in_test(counter, request(1_011_000, user="chronic", slot="b", failed=True)) == 0
+
+
+def test_who_was_bad_only_on_the_version_that_is_tested_is_new_in_the_test() -> None:
+    """Also of an earlier canary in the same place: else harm to the canary's users would be forgotten."""
+    counter = before_a_test(request(user="u", slot="b", failed=True), request(1_003_000, user="u"))
+    assert bad_in_test(counter, request(1_011_000, slot="b", failed=True)) == 1
+
+
+def test_who_was_bad_in_an_earlier_test_is_new_in_the_next() -> None:
+    """In it the users of the canary met another version than the rest: more of them, or fewer, were bad."""
+    for ended in (True, False):
+        counter = before_a_test()
+        counter.count([request(1_011_000, failed=True)])
+        counter.close(1_013_000)
+        if ended:
+            counter.end("orders")
+        counter.begin("orders")
+        assert bad_in_test(counter, request(1_014_000, slot="b", failed=True)) == 1
+
+
+def test_who_is_well_again_before_the_test_is_new_in_it() -> None:
+    others = [request(1_001_000, user=f"u{number}", failed=True) for number in range(8)]
+    counter = before_a_test(request(failed=True), *others, good=1000)
+    counter.end("orders")  # nothing is remembered: the same once more, now with a good request after the pause
+    counter.count([request(1_011_000, user=f"well{number}") for number in range(1000)])
+    counter.count([request(1_011_000, failed=True), *(other._replace(at_ms=1_011_500) for other in others)])
+    for at_ms in range(1_012_000, 1_080_000, 1000):
+        counter.close(at_ms)
+    counter.count([request(1_080_000)])
+    counter.begin("orders")
+    assert bad_in_test(counter, request(1_081_000, slot="b", failed=True), others[0]._replace(at_ms=1_081_000)) == 1
+
+
+def test_where_many_fail_on_the_old_version_everybody_is_new_in_the_test() -> None:
+    """A new version that mends it could not be compared with anything if they were all left out."""
+    bad = [request(1_000_500 + number, user=f"bad{number % 10}", failed=True) for number in range(30)]
+    counter = before_a_test(*bad)
+    assert bad_in_test(counter, request(1_011_000, user="bad3", slot="b", failed=True)) == 1
+
+
+def test_the_pause_of_who_failed_before_begins_anew_with_the_test_in_both_arms() -> None:
+    for slot in ("a", "b"):
+        others = [request(1_061_000, user=f"u{number}", slot=slot, failed=True) for number in range(8)]
+        early, late = (request(at_ms, user="chronic", slot=slot, failed=True) for at_ms in (1_068_000, 1_071_000))
+        counter = before_a_test(request(user="chronic", failed=True))
+        seconds = []
+        for record in (*others, early, late):
+            for at_ms in range(1_011_000, record.at_ms, 1000):
+                seconds += counter.close(at_ms)
+            counter.count([record])
+        assert total(seconds + counter.close(1_073_000), slot).bad_users == len([*others, late])
+
+
 def test_a_user_who_fails_now_and_then_alone_counts_once_in_his_pause() -> None:
     """Good requests in between do not make him new."""
     chronic = [request(BEGIN_MS + 100 * number, failed=number % 25 == 0) for number in range(20_000)]
