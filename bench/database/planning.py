@@ -2,12 +2,14 @@
 
 python bench/database/planning.py postgresql://... [tables]      # a scratch server: makes databases of its own and drops them
 
-The first plan makes the copy; a controller makes it beforehand, when it starts. Wanted: 2 s for each later plan.
+The first plan makes a copy of what it needs; a controller makes one of everything beforehand, when it starts, which
+plans of any change use. Wanted: 2 s for each plan.
 """
 
 import asyncio
 import sys
 import time
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 from uuid import uuid4
@@ -32,12 +34,8 @@ operations:
 """
 
 
-async def dump(url: str) -> str:
-    return await schema_of_database(PG_DUMP, url)
-
-
-async def plan(url: str) -> dict[str, float]:
-    """Do what a plan does; returns the seconds of each part."""
+async def plan(url: str, *, needed: bool = True) -> dict[str, float]:
+    """Do what a plan does; returns the seconds of each part. `needed`: a copy is made of what is needed alone."""
     took: dict[str, float] = {}
     began = time.monotonic()
 
@@ -46,8 +44,6 @@ async def plan(url: str) -> dict[str, float]:
 
     now = await look(url)
     lap("look")
-    copy = await clone(url, url, dump)
-    lap("copy")
     script = Script(
         version="0002_change",
         migrations=(Migration(name="0002_change", text=CHANGE),),
@@ -56,7 +52,9 @@ async def plan(url: str) -> dict[str, float]:
         queries=await running_queries(url, "", now.sizes),
     )
     lap("queries")
-    found = await rehearse(copy, script, where="a copy")
+    copy = await clone(url, url, partial(schema_of_database, PG_DUMP), script.about if needed else None)
+    lap("copy")
+    found = await rehearse(copy.url, script, where="a copy")
     assert found.failure is None, found.failure
     lap("rehearsal")
     return {**took, "in all": time.monotonic() - began}
@@ -74,15 +72,28 @@ async def main(server: str, tables: int) -> int:
                         f"CREATE TABLE t{number} (id bigint PRIMARY KEY, name text NOT NULL, at timestamptz DEFAULT now())"
                     )
             await baseline(url, "0001_before")
-            plans = [await plan(url) for _ in range(3)]
+            first = await plan(url)
+            again = [await plan(url) for _ in range(2)]
+            whole = await plan(url, needed=False)
+            later = [await plan(url) for _ in range(2)]
         finally:
             for each in (name, f"hitless_rehearsal_{name}"):
                 connection.execute(f"DROP DATABASE IF EXISTS {each} WITH (FORCE)".encode())
-    for label, took in (("first plan", plans[0]), ("later plan", min(plans[1:], key=lambda each: each["in all"]))):
+    plans = {
+        "first plan": first,
+        "again, on that copy": _shortest(again),
+        "where all is copied": whole,
+        "later plan, on that": _shortest(later),
+    }
+    for label, took in plans.items():
         print(
             f"{label} of {tables:,} tables: " + ", ".join(f"{part} {seconds:.2f} s" for part, seconds in took.items())
         )
-    return 0 if min(each["in all"] for each in plans[1:]) <= WANTED_S else 1
+    return 0 if max(took["in all"] for took in (first, _shortest(again), _shortest(later))) <= WANTED_S else 1
+
+
+def _shortest(plans: list[dict[str, float]]) -> dict[str, float]:
+    return min(plans, key=lambda each: each["in all"])
 
 
 if __name__ == "__main__":

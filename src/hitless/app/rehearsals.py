@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hitless.app.databases import Databases
 from hitless.app.lint import lint
 from hitless.app.plan_database import Selection
-from hitless.database.clone import clone, ours
+from hitless.database.clone import Copy, clone, ours
 from hitless.database.connecting import past_pooler
 from hitless.database.findings import Finding, Rehearsed
 from hitless.database.observation import has_open_change, look
 from hitless.database.pg_dump import schema_of_database
-from hitless.database.rehearsal import Script, rehearse
+from hitless.database.rehearsal import Script, rehearse_on_copy
 from hitless.database.running_queries import running_queries, to_views
 from hitless.kit.errors import HitlessError
 from hitless.runtime.postgres import EmbeddedPostgres, binary
@@ -32,12 +33,6 @@ class Rehearsals:
         linted = await lint(selection.chosen, selection.now.major)
         async with self.lock:
             url = await past_pooler(databases.url(selection.name))
-            try:
-                copy, where = await self._copy(selection, url, databases)
-            except HitlessError as error:
-                text = f"there is no copy to rehearse on: {error.text}"
-                hint = "a role that may create databases, or an embedded PostgreSQL of the same version"
-                return Rehearsed(findings=(Finding(rule="not-rehearsed", text=text, hint=hint, refuses=False), *linted))
             server = SERVER if databases.embedded(selection.name) else ""
             queries = await running_queries(url, server, selection.now.sizes)
             script = Script(
@@ -48,7 +43,12 @@ class Rehearsals:
                 queries=queries,
                 moved_as_it_is=moved_as_it_is,
             )
-            found = await rehearse(copy, script, where=where)
+            try:
+                found = await rehearse_on_copy(partial(self._copy, selection, url, databases), script)
+            except HitlessError as error:
+                text = f"there is no copy to rehearse on: {error.text}"
+                hint = "a role that may create databases, or an embedded PostgreSQL of the same version"
+                return Rehearsed(findings=(Finding(rule="not-rehearsed", text=text, hint=hint, refuses=False), *linted))
         return replace(found, findings=(*found.findings, *to_views(queries, selection.now.sizes), *linted))
 
     async def warm(self, databases: Databases) -> None:
@@ -64,7 +64,7 @@ class Rehearsals:
                         if not await has_open_change(url):
                             await self._clone(url, next(self._servers(name, url, databases)))
 
-    async def _copy(self, selection: Selection, url: str, databases: Databases) -> tuple[str, str]:
+    async def _copy(self, selection: Selection, url: str, databases: Databases, about: str | None) -> tuple[Copy, str]:
         """Return an empty copy and where it is: rather in our own server than in the one that people use."""
         failure = HitlessError("no-dump", "no server can hold it")
         for server in self._servers(selection.name, url, databases):
@@ -72,7 +72,7 @@ class Rehearsals:
             try:
                 if own and (await look(server)).major != selection.now.major:
                     continue
-                return await self._clone(url, server), _where(own=own)
+                return await self._clone(url, server, about), _where(own=own)
             except HitlessError as error:
                 failure = error
         raise failure
@@ -86,13 +86,10 @@ class Rehearsals:
             yield url
 
     @staticmethod
-    async def _clone(url: str, server: str) -> str:
+    async def _clone(url: str, server: str, about: str | None = None) -> Copy:
         program = binary("pg_dump")
 
-        async def dump(source: str) -> str:
-            return await schema_of_database(program, source)
-
-        return await clone(url, server, dump)
+        return await clone(url, server, partial(schema_of_database, program), about)
 
 
 def _where(*, own: bool) -> str:

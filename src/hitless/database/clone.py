@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from hitless.database.connecting import Row
 from hitless.database.names import fitted, literal, quoted
+from hitless.database.needed import Relation, unneeded
 from hitless.database.postgres import Target
 from hitless.database.urls import resolving
 
@@ -50,8 +52,16 @@ SELECT 'extension', extname, '' FROM pg_extension WHERE extname <> 'pg_stat_stat
 """
 
 MADE = 2  # counts the ways in which copies have been made: one that was made in an older way is renewed
-Dump = Callable[[str], Awaitable[str]]  # the SQL that makes the empty tables of the database at a URL
+Dump = Callable[[str, tuple[Relation, ...]], Awaitable[str]]  # the SQL that makes what is at a URL, but for some tables
 Snapshot = frozenset[tuple[str, str, str]]  # kind, name, definition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """An empty copy of a database."""
+
+    url: str
+    whole: bool  # else tables that are not needed are left out
 
 
 async def snapshot(target: Target) -> Snapshot:
@@ -59,10 +69,11 @@ async def snapshot(target: Target) -> Snapshot:
     return frozenset((row["kind"], row["name"], row["definition"]) for row in await target.rows(SNAPSHOT))
 
 
-async def clone(url: str, server: str, dump: Dump) -> str:
-    """Return the URL of an empty copy of the database at `url`, in the server that `server` names a database of.
+async def clone(url: str, server: str, dump: Dump, about: str | None = None) -> Copy:
+    """Return an empty copy of the database at `url`, in the server that `server` names a database of.
 
-    Raises HitlessError where there cannot be one.
+    Where one has to be made of many tables, only those that are needed for what the text `about` names are in it; None:
+    all of them. Raises HitlessError where there cannot be one.
     """
     async with Target.open(url) as target:
         (place,) = await target.rows(
@@ -70,18 +81,28 @@ async def clone(url: str, server: str, dump: Dump) -> str:
             "FROM pg_database d WHERE d.datname = current_database()"
         )
         print_, path = _print(await snapshot(target)), target.path
-    name = fitted(f"hitless_rehearsal_{place['name']}")
+        name = fitted(f"hitless_rehearsal_{place['name']}")
+        has = await _has(server, name, place["encoding"])
+        copy = resolving(beside(server, name), path)  # in the copy names mean what they mean in the original
+        if has == print_:
+            return Copy(url=copy, whole=True)
+        without = () if about is None else await unneeded(target, about)
+    print_ = f"{print_} without {hashlib.sha256(repr(without).encode()).hexdigest()}" if without else print_
+    if has != print_:
+        await _renew(copy, await dump(url, without), f"COMMENT ON DATABASE {quoted(name)} IS {literal(print_)}")
+    return Copy(url=copy, whole=not without)
+
+
+async def _has(server: str, name: str, encoding: str) -> str | None:
+    """Return what the copy in a server was marked with; makes an empty database where there is none."""
     async with Target.open(server) as target:
         there = await target.rows(
             "SELECT shobj_description(oid, 'pg_database') AS print FROM pg_database WHERE datname = %s", name
         )
         if not there:
-            encoding = f"ENCODING {literal(place['encoding'])} LC_COLLATE 'C' LC_CTYPE 'C'"
-            await target.run(f"CREATE DATABASE {quoted(name)} TEMPLATE template0 {encoding}")
-    copy = resolving(beside(server, name), path)  # in the copy names mean what they mean in the original
-    if not there or there[0]["print"] != print_:
-        await _renew(copy, await dump(url), f"COMMENT ON DATABASE {quoted(name)} IS {literal(print_)}")
-    return copy
+            made = f"ENCODING {literal(encoding)} LC_COLLATE 'C' LC_CTYPE 'C'"
+            await target.run(f"CREATE DATABASE {quoted(name)} TEMPLATE template0 {made}")
+    return there[0]["print"] if there else None
 
 
 def beside(url: str, database: str) -> str:

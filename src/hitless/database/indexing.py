@@ -18,6 +18,8 @@ def index(change: m.CreateIndex | m.DropIndex, pieces: Pieces) -> Pieces:
             )
         return pieces.plus(contract=(f"DROP INDEX {quoted(change.name)}",), left_out=(change.name,))
     table = pieces.new.table(change.table)
+    if change.name in {each.name for other in pieces.old.tables.values() for each in other.indexes}:
+        raise Refused("name-taken", f"there is an index {change.name!r} already", "choose another name")
     parts = []
     for each in change.columns:
         words = [quoted(table.column(each.column, change.table).physical)]

@@ -3,13 +3,18 @@
 import asyncio
 import os
 import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from hitless.database.names import quoted
+from hitless.database.needed import Relation
 from hitless.kit.errors import HitlessError
 
 DUMP_S = 30.0
+TOGETHER = 500  # names in one pattern: pg_dump asks the server once for each pattern
 _OLDER_SERVERS = r"SET (transaction_timeout|default_table_access_method) .*"
 _LEFT_OUT = re.compile(rf"^(\\.*|{_OLDER_SERVERS}|CREATE EXTENSION .*pg_stat_statements.*)$", re.MULTILINE)
 _NAME = r"(?:\w+|\"(?:[^\"\n]|\"\")+\")"
@@ -36,8 +41,8 @@ _ENVIRONMENT = {
 _WORDS = ("schema-only", "no-owner", "no-privileges", "no-publications", "no-subscriptions", "no-security-labels")
 
 
-async def schema_of_database(program: Path, url: str) -> str:
-    """Return the SQL that makes the same empty tables elsewhere, without what is ours.
+async def schema_of_database(program: Path, url: str, without: Iterable[Relation] = ()) -> str:
+    """Return the SQL that makes the same empty tables elsewhere, without what is ours and the relations `without`.
 
     Raises HitlessError `no-dump` if pg_dump is older than the server, or is not let in.
     """
@@ -46,6 +51,7 @@ async def schema_of_database(program: Path, url: str) -> str:
     process = await asyncio.create_subprocess_exec(
         str(program),
         *(f"--{word}" for word in (*_WORDS, "no-tablespaces", "no-comments", "exclude-schema=hitless")),
+        *(f"--exclude-table={each}" for each in patterns(without)),
         env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", ""), **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -64,6 +70,14 @@ async def schema_of_database(program: Path, url: str) -> str:
         raise HitlessError("no-dump", f"pg_dump: {said.decode(errors='replace').strip()[-300:]}")
     sql = _LEFT_OUT.sub("", output.decode()).replace("CREATE SCHEMA public;", "CREATE SCHEMA IF NOT EXISTS public;")
     return keys_inside(sql)
+
+
+def patterns(relations: Iterable[Relation]) -> Iterator[str]:
+    """Write relations as patterns of pg_dump, many in one; in quotes every character means itself."""
+    for space, group in groupby(sorted(relations), lambda each: each[0]):
+        names = [quoted(name) for _, name in group]
+        for first in range(0, len(names), TOGETHER):
+            yield f"{quoted(space)}.({'|'.join(names[first : first + TOGETHER])})"
 
 
 def keys_inside(sql: str) -> str:

@@ -4,7 +4,7 @@ All of it happens in one transaction that is rolled back, so the copy stays as i
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -12,7 +12,7 @@ from psycopg import Rollback
 from psycopg.errors import Diagnostic
 
 from hitless.database import expanding, filling, phases, verifying
-from hitless.database.clone import Snapshot, snapshot, spoil
+from hitless.database.clone import Copy, Snapshot, snapshot, spoil
 from hitless.database.compiled import Compiled
 from hitless.database.connecting import Row
 from hitless.database.constraints import words_of
@@ -46,6 +46,8 @@ SELECT c.oid::bigint AS table, c.relname AS name, pg_relation_filenode(c.oid)::b
 WHERE c.relkind = 'r' AND c.relnamespace = quote_ident(current_schema())::regnamespace
 """
 
+Copying = Callable[[str | None], Awaitable[tuple[Copy, str]]]  # of what a text is about, None: all; and where it is
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
@@ -63,6 +65,12 @@ class Script:
         """SQL of the user's is among it, which can do anything."""
         files = (each.read() for each in self.migrations)
         return any(isinstance(each.change, RawSql) for file in files for each in file.operations)
+
+    @property
+    def about(self) -> str | None:
+        """All that names tables; None: SQL of the user's can be about any."""
+        texts = [each.text for each in self.migrations] + [each.text for each in self.queries]
+        return None if self.has_sql else "\n".join(texts)
 
     @property
     def shown(self) -> frozenset[str]:
@@ -116,6 +124,16 @@ class RehearsalTarget(Target):
         if (found := _NOTICE.match(said.message_primary or "")) is not None:
             table = found["table"] or found["name"]
             self.seen.append(Seen(phase=self.phase, what=found["what"], table=table, detail=self._statement))
+
+
+async def rehearse_on_copy(copied: Copying, script: Script) -> Rehearsed:
+    """Try a change on an empty copy. Raises HitlessError where there can be none."""
+    copy, where = await copied(script.about)
+    found = await rehearse(copy.url, script, where=where)
+    if found.failure is None or copy.whole:
+        return found
+    copy, where = await copied(None)  # it may have wanted a table that was left out
+    return await rehearse(copy.url, script, where=where)
 
 
 async def rehearse(url: str, script: Script, *, where: str) -> Rehearsed:

@@ -1,6 +1,7 @@
 """A change is tried on an empty copy first: what the server says there is what the plan says."""
 
 import re
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,7 @@ async def people(database_url: str) -> str:
     return database_url
 
 
-async def dump(url: str) -> str:
-    return await schema_of_database(PG_DUMP, url)
+dump = partial(schema_of_database, PG_DUMP)
 
 
 async def shape(url: str) -> Snapshot:
@@ -72,11 +72,11 @@ async def tried(url: str, text: str, *, as_it_is: bool = False) -> Rehearsed:
         queries=await running_queries(url, "", now.sizes),
         moved_as_it_is=as_it_is,
     )
-    return await rehearse(await clone(url, url, dump), script, where="a copy")
+    return await rehearse((await clone(url, url, dump)).url, script, where="a copy")
 
 
 async def test_a_copy_has_the_same_shape_and_is_as_new_after_each_rehearsal(people: str) -> None:
-    copy = await clone(people, people, dump)
+    copy = (await clone(people, people, dump)).url
     assert await shape(copy) == await shape(people)
     before = await shape(people)
     first, second = await tried(people, SPLIT), await tried(people, SPLIT)
@@ -88,10 +88,10 @@ async def test_a_copy_has_the_same_shape_and_is_as_new_after_each_rehearsal(peop
 
 
 async def test_a_copy_is_renewed_when_the_original_has_changed(people: str) -> None:
-    copy = await clone(people, people, dump)
+    copy = (await clone(people, people, dump)).url
     with psycopg.connect(people) as connection:
         connection.execute("ALTER TABLE pets ADD COLUMN born date")
-    assert await clone(people, people, dump) == copy
+    assert (await clone(people, people, dump)).url == copy
     assert await shape(copy) == await shape(people)
 
 
@@ -105,7 +105,7 @@ async def test_a_copy_resolves_names_as_the_url_of_the_original_does(people: str
     migrations = (Migration(name="0002_change", text=text),)
     script = Script(version="0002_change", migrations=migrations, ours=await ours(url), sizes=now.sizes)
     copy = await clone(url, beside(postgres.fresh_database(), "postgres"), dump)
-    found = await rehearse(copy, script, where="a copy")
+    found = await rehearse(copy.url, script, where="a copy")
     assert (found.failure, [each for each in found.findings if each.refuses]) == (None, [])
     assert list(now.sizes) == ["cars"]
 
@@ -115,7 +115,7 @@ async def test_a_copy_in_which_sql_left_something_is_renewed(people: str, monkey
     ends = "operations:\n  - sql: {up: 'CREATE TABLE xx (a int); COMMIT; CREATE TABLE xy (a int)', down: SELECT 1}\n"
     assert (await tried(people, ends)).failure is not None
     assert (await tried(people, SPLIT)).failure is None
-    assert await shape(await clone(people, people, dump)) == await shape(people)
+    assert await shape((await clone(people, people, dump)).url) == await shape(people)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,11 @@ def shadow(**more: object) -> dict[str, object]:
             {},
         ),
         ("outside-transaction", [{"sql": {"up": "VACUUM items", "onComplete": True}}], {}),
+        (
+            "name-taken",
+            [{"create_index": {"name": "items_name", "table": "items", "columns": [{"column": "id"}]}}],
+            {},
+        ),
         ("no-such-index", [{"drop_index": {"name": "gone"}}], {}),
         (
             "partitioned-unique",
