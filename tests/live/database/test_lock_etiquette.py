@@ -23,7 +23,7 @@ operations:
   - add_column: {table: t, up: upper(name), column: {name: loud, type: text}}
   - create_index: {name: t_loud, table: t, columns: [{column: loud}]}
 """
-WAITS_MS = 400  # of a writer beside it: a try lasts 75 ms
+WAITS_MS = 3000  # of a writer beside it: a try lasts 75 ms, and what they wait for lasts until all have written
 
 
 async def note(_: dict[str, object]) -> None:

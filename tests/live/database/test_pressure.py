@@ -23,8 +23,11 @@ def others(postgres: Any, url: str, role: str | None = None) -> bool:
 def test_a_session_that_did_something_just_now_is_at_work(postgres: Any) -> None:
     url = postgres.fresh_database()
     with psycopg.connect(url, autocommit=True) as other:
-        other.execute("SELECT 1")
-        assert others(postgres, url)
+        for _ in range(100):  # a busy machine may take longer than "just now" lasts
+            other.execute("SELECT 1")
+            if others(postgres, url):
+                return
+    raise AssertionError("it was never seen at work")
 
 
 def test_a_session_of_which_one_may_see_nothing_counts_as_at_work(postgres: Any) -> None:

@@ -52,7 +52,7 @@ class Server:
     def kill(self, number: int = signal.SIGKILL) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)
         if self.process.stdout:
             self.process.stdout.close()
 
@@ -66,7 +66,7 @@ class Server:
             self.reload()
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, dict[str, str], Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=60)
         try:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -82,7 +82,7 @@ class Server:
         return self.post(f"/ofrep/v1/evaluate/flags/{key}", {"context": context})[2].get("value")
 
     @staticmethod
-    def until(happened: Any, within_s: float = 30.0) -> None:
+    def until(happened: Any, within_s: float = 120.0) -> None:
         end = time.monotonic() + within_s
         while not happened():
             assert time.monotonic() < end, "it did not happen in time"

@@ -29,7 +29,7 @@ def provider(mode: str, server: Any, options: dict[str, str]) -> Any:
     kind = ResolverType.RPC if mode == "rpc" else ResolverType.IN_PROCESS
     cache = CacheType.LRU if options.get("cache") in ("lru", "enabled") else CacheType.DISABLED
     return FlagdProvider(
-        host="127.0.0.1", port=server.grpc, resolver_type=kind, selector=selector, cache=cache, deadline_ms=4000
+        host="127.0.0.1", port=server.grpc, resolver_type=kind, selector=selector, cache=cache, deadline_ms=30_000
     )
 
 

@@ -134,5 +134,5 @@ def test_an_rpc_client_with_default_settings_holds_the_new_value_after_a_kill(se
     server.kill()
     server.sets["default"].write_text(json.dumps({"flags": {"f": {**FLAG, "defaultVariant": "on"}}}))
     server.start()
-    server.until(lambda: all(client.get_boolean_value("f", False) for client in clients), within_s=60)
+    server.until(lambda: all(client.get_boolean_value("f", False) for client in clients), within_s=240)
     api.shutdown()

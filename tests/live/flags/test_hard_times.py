@@ -35,7 +35,7 @@ class Client:
 
 async def test_two_hundred_clients_are_told_of_each_change_and_after_a_kill_of_what_they_missed(server: Any) -> None:
     clients = [Client(server.http) for _ in range(CLIENTS)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         await asyncio.gather(*(client.connect() for client in clients))
         server.write({"f": FLAG | {"defaultVariant": "on"}})
         await asyncio.gather(*(client.told() for client in clients))
@@ -55,7 +55,7 @@ async def test_two_hundred_clients_are_told_of_each_change_and_after_a_kill_of_w
 
 
 def test_ten_megabytes_are_refused_before_they_are_read(server: Any) -> None:
-    with socket.create_connection(("127.0.0.1", server.http), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", server.http), timeout=60) as raw:
         raw.sendall(b"POST /ofrep/v1/evaluate/flags/f HTTP/1.1\r\nHost: x\r\nContent-Length: 10485760\r\n\r\n")
         assert raw.recv(64).startswith(b"HTTP/1.1 413")
     assert server.post("/ofrep/v1/evaluate/flags/f", b" " * 10_485_760)[0] == 413  # and who sends it all reads it

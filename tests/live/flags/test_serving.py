@@ -19,7 +19,7 @@ def boolean(*, on: bool) -> dict[str, Any]:
 
 
 def stream(server: Any, **headers: str) -> tuple[http.client.HTTPConnection, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=120)
     connection.request(
         "GET", "/ofrep/v1/events", headers={name.replace("_", "-"): value for name, value in headers.items()}
     )
@@ -82,7 +82,7 @@ def test_the_etag_is_that_of_the_content_over_restarts_and_contexts(server: Any)
 
 
 def test_browsers_are_allowed(server: Any) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.http, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.http, timeout=60)) as connection:
         connection.request("OPTIONS", BULK, headers={"Origin": "http://x", "Access-Control-Request-Method": "POST"})
         answer = connection.getresponse()
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, "*")
@@ -108,7 +108,7 @@ def test_the_stream_named_in_the_bulk_answer_tells_what_changed_in_between(serve
     address = server.post(BULK, {})[2]["eventStreams"][0]["url"]
     server.write({"f": boolean(on=True)})
     server.until(lambda: server.value() is True)
-    with closing(http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.http, timeout=120)) as connection:
         connection.request("GET", address[address.index("/ofrep") :])
         assert "id" in next_event(connection.getresponse())
 

@@ -87,7 +87,7 @@ class Shop:
 
     def hitless(self, *words: str, exit_code: int = 0) -> str:
         said = subprocess.run(
-            [HITLESS, "-f", self.file, *words], check=False, capture_output=True, text=True, timeout=240
+            [HITLESS, "-f", self.file, *words], check=False, capture_output=True, text=True, timeout=600
         )
         assert said.returncode == exit_code, said.stdout + said.stderr
         return said.stdout
@@ -99,7 +99,7 @@ class Shop:
 
     def planned(self, change: str) -> dict[str, Any]:
         """Plan, again while a busy machine does not yet know today's traffic."""
-        for _ in range(10):
+        for _ in range(60):
             plan: dict[str, Any] = json.loads(self.hitless("--json", "plan", change))
             if plan["guards"]["steps"][0]["see"]:
                 break

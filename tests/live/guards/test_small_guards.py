@@ -26,7 +26,7 @@ from hitless.app.demo.shop import give_ports
 from hitless.cli.client import Client
 from hitless.traffic.cohort import bucket
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 HITLESS = Path(sys.executable).parent / "hitless"
 SHARE = 3000  # buckets of the new version
 PAUSE_S = 0.03  # between two requests to one service

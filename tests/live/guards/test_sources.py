@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 SHOPPERS_LIMIT = 6000
 PROTOBUF = "application/x-protobuf"
 
@@ -46,13 +46,13 @@ def going_on(work: Any) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(30)
+        thread.join(120)
 
 
 def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, sent), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, sent), timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

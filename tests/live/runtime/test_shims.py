@@ -23,7 +23,7 @@ time.sleep(60)
 """
 
 
-async def until(condition, bound_s=10.0):
+async def until(condition, bound_s=120.0):
     async with asyncio.timeout(bound_s):
         while not condition():
             await asyncio.sleep(0.01)

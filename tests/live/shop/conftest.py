@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 SHOP = Path(__file__).parents[3] / "examples" / "shop"
-READY_S = 20.0
+READY_S = 120.0
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Instance:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -67,7 +67,7 @@ class Instance:
         if self.process.returncode is None:
             self.process.terminate()
         try:
-            async with asyncio.timeout(12):
+            async with asyncio.timeout(60):
                 return await self.process.wait()
         except TimeoutError:
             self.process.kill()

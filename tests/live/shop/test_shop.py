@@ -123,7 +123,7 @@ async def test_orders_1_4_ends_at_once_and_says_why(shop):
 
 async def test_orders_1_5_lives_but_is_never_ready(shop):
     orders = await shop.start("orders", "1.5")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while "price_lists" not in orders.log.read_text():
             await asyncio.sleep(0.05)
     assert (await orders.ask("/ready")).status == 503
@@ -145,7 +145,7 @@ async def test_a_restart_of_the_database_costs_a_wait_and_no_request(shop, postg
 
 
 async def until(condition, load):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not condition(load.report()):
             await asyncio.sleep(0.01)
 

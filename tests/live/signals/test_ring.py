@@ -72,7 +72,7 @@ class Chain:
         await asyncio.to_thread(self._request, times, path, user)
 
     def _request(self, times: int, path: str, user: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         for _ in range(times):
             connection.request("GET", path, headers={"X-User": user})
             connection.getresponse().read()
@@ -81,9 +81,9 @@ class Chain:
     async def follow(
         self, since: float, until_requests: int = 1, until_lost: int = 1 << 60
     ) -> tuple[list[Second], int]:
-        """Follow until so much has come, 30 s at most; return the seconds, and the sum of what was lost."""
+        """Follow until so much has come, 120 s at most; return the seconds, and the sum of what was lost."""
         seconds: list[Second] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     async for second in RecorderTicks(self.path).follow(seconds[-1].at + 1 if seconds else since):
@@ -124,7 +124,7 @@ async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chain
 async def _until_connected(chain: Chain) -> None:
     """A second without loss: both run, and the ring has found the recorder."""
     since = int(time.time())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             try:
                 async for second in RecorderTicks(chain.path).follow(since):

@@ -7,13 +7,13 @@ import pytest
 from hitless.app.demo.rows import compare
 from hitless.kit.files import write_atomic
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 PHASES = ("before", "intent", "effect", "done")
 KINDS = ("start", "check", "let", "everybody to", "watch", "drain", "stop")
 CHECK = ["true"]
 
 
-BOUND_S = 240.0  # for all kills of one way; about one second each on an idle machine
+BOUND_S = 900.0  # for all kills of one way; about one second each on an idle machine
 
 
 def crash_everywhere(shop, words, wishes) -> None:
@@ -30,7 +30,7 @@ def crash_everywhere(shop, words, wishes) -> None:
                 assert time.monotonic() < deadline, f"nobody came to {wish}"
                 assert command.poll() is None, f"it was over before {wish}: {command.communicate()}"
                 time.sleep(0.005)
-        out, err = command.communicate(timeout=30)
+        out, err = command.communicate(timeout=240)
     assert command.returncode == 0, out + err
     assert len(killed) > len(wishes) / 2  # a pid file may be read while it still names the one before
 

@@ -29,7 +29,7 @@ class Flags:
         self.host, self.port = host, int(port)
 
     def ask(self, flag: str, user: str = "u", method: str = "POST") -> tuple[int, dict[str, Any]]:
-        with closing(http.client.HTTPConnection(self.host, self.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection(self.host, self.port, timeout=60)) as connection:
             body = json.dumps({"context": {"targetingKey": user}})
             connection.request(method, f"{BULK}/{flag}" if flag else BULK, body, {"content-type": "application/json"})
             answer = connection.getresponse()
@@ -41,7 +41,7 @@ class Flags:
     def checkout(self, user: str) -> str | None:
         """Which checkout the shop's page shows to a user: web asks for the flag by the stock SDK."""
         host, port = load_system(self.shop.file).gateway.listen.split(":")
-        with closing(http.client.HTTPConnection(host, int(port), timeout=10)) as connection:
+        with closing(http.client.HTTPConnection(host, int(port), timeout=60)) as connection:
             connection.request("GET", "/", headers={"X-User-Id": user})
             return connection.getresponse().headers["x-checkout"]
 
@@ -49,7 +49,7 @@ class Flags:
     def stream(self) -> Iterator[http.client.HTTPResponse]:
         """A client that is told of changes, as a browser is."""
         address = self.ask("")[1]["eventStreams"][0]["url"]
-        with closing(http.client.HTTPConnection(self.host, self.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(self.host, self.port, timeout=60)) as connection:
             connection.request("GET", address[address.index("/ofrep") :])
             answer = connection.getresponse()
             assert answer.readline().startswith(b":")
@@ -167,12 +167,15 @@ def test_a_change_raises_a_flag_stage_by_stage_once_clients_have_it_and_back_it_
 
 def test_a_flag_that_was_killed_while_it_was_raised_stays_killed(shop, flags):
     change = shop.file.parent / "killed.yaml"
-    stages = {"stages": ["50%", "everyone"], "bake": "3s", "evidence": "none"}
+    stages = {"stages": ["50%", "everyone"], "bake": "5s", "evidence": "none"}
     change.write_text(yaml.safe_dump({"change": "killed", "flags": {"risky": stages}}))
     with shop.start("apply", str(change)) as applying:
         shop.until(lambda: flags.ask("risky")[0] == 200)
+        run = shop.ask("/v1/runs")[0]["run"]
+        shop.tell(f"/v1/runs/{run}/hold")  # so that it is killed before the next stage
         shop.run("flags", "set", "risky", "--kill")
-        said = applying.communicate(timeout=60)[1]
+        shop.run("resume", run)
+        said = applying.communicate(timeout=240)[1]
     assert applying.returncode == 5
     assert "flag-edited" in said
     assert flags.ask("risky")[1]["reason"] == "DISABLED"
@@ -191,7 +194,7 @@ def test_a_share_is_refused_while_a_client_in_process_splits_in_another_way(shop
         assert "grpc-python" in refused["text"]
         shop.run("flags", "stage", "f", "everyone")
     finally:
-        client.communicate(b"\n", timeout=20)
+        client.communicate(b"\n", timeout=120)
         shop.run("flags", "import", flags.write("v3.json", {"flags": {}}), "--bucketing", "v3")
 
 

@@ -20,7 +20,7 @@ def seen(shop) -> dict[str, str]:
 @pytest.fixture
 def canary(shop) -> Iterator[str]:
     """A run that stands at 25 % of the users of web; taken back at the end."""
-    change = shop.change(web={"to": shop.other("web"), "strategy": "canary", "steps": ["25%", "100%"], "bake": "60s"})
+    change = shop.change(web={"to": shop.other("web"), "strategy": "canary", "steps": ["25%", "100%"], "bake": "1h"})
     run = shop.json("apply", "--detach", change)["run"]
     shop.until(lambda: 0.25 in shop.versions("web").values())
     yield run
@@ -33,8 +33,7 @@ def test_a_killed_instance_fails_no_idempotent_request_and_is_replaced(shop, ans
     for name in ("web", "accounts", "orders"):
         instance, pid = next(item for item in shop.instances().items() if item[0].startswith(name))
         os.kill(pid, signal.SIGKILL)
-        took_s = shop.until(lambda i=instance, p=pid: shop.instances()[i] not in (None, p))
-        assert took_s < 10  # the figure itself is measured by a benchmark
+        shop.until(lambda i=instance, p=pid: shop.instances()[i] not in (None, p))  # how soon: see the benchmark
     shop.assert_whole()
 
 
@@ -60,12 +59,12 @@ def test_a_killed_postgres_costs_a_wait_and_no_row_and_the_run_goes_on(shop, loa
 
 
 def test_a_killed_recorder_costs_no_request_and_the_run_goes_on(shop, unharmed):
-    change = shop.change(accounts={"to": shop.other("accounts"), "strategy": "blue-green", "bake": "4s"})
+    change = shop.change(accounts={"to": shop.other("accounts"), "strategy": "blue-green", "bake": "8s"})
     with shop.start("apply", change) as command:
         shop.until(lambda: "watch" in shop.doing())
         recorder = shop.kill("recorder")
         shop.until_back("recorder", recorder)
-        out, err = command.communicate(timeout=60)
+        out, err = command.communicate(timeout=240)
         assert command.returncode == 0, out + err
 
 

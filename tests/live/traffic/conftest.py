@@ -25,7 +25,7 @@ from hitless.traffic.binary import VARIABLE, find_haproxy, version_of
 from hitless.traffic.haproxy import HaproxyGateway
 from hitless.traffic.steps import Routing
 
-BOUND_S = 10.0
+BOUND_S = 120.0
 SWITCHING = (
     b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
     b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"  # of RFC 6455's sample key
@@ -262,7 +262,8 @@ control: {{ listen: "127.0.0.1:{2}", grpc: "127.0.0.1:{3}" }}
 groups: {{ staff: {{ users: [ann], file: staff.txt }} }}
 services:
   web: {{ route: /, run: [web], version: "1.0" }}
-  orders: {{ route: /orders, run: [orders], version: "1.0", timeout: 700ms, idle: 1m }}
+  orders: {{ route: /orders, run: [orders], version: "1.0", idle: 1m }}
+  hasty: {{ route: /hasty, run: [hasty], version: "1.0", timeout: 700ms, idle: 1m }}
   hidden: {{ run: [hidden], version: "1.0" }}
   hosted: {{ route: admin.example/, run: [hosted], version: "1.0" }}
 """

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.live
 A1, A2, B1 = (InstanceId.parse(name) for name in ("orders-a1", "orders-a2", "orders-b1"))
 WEBSOCKET = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
 ALL_A = Routing(service="orders", baseline="a", version_a="1.0", version_b="1.1")
+HASTY = Routing(service="hasty", baseline="a", version_a="1.0")
 
 
 async def serve(world, *services):
@@ -223,24 +224,24 @@ async def healthy(world) -> bool:
 
 
 async def test_the_first_byte_has_a_bound_and_a_silent_stream_has_not(world):
-    instance = await world.instance("orders-a1")
-    await world.gateway.route(ALL_A)
+    instance = await world.instance("hasty-a1")
+    await world.gateway.route(HASTY)
     async with world.connected(world.public) as stream:
-        await stream.send("/orders/stream", {"accept": "text/event-stream"})  # HAProxy 2.6 knows streams by it alone
+        await stream.send("/hasty/stream", {"accept": "text/event-stream"})  # HAProxy 2.6 knows streams by it alone
         assert await stream.head()
         assert await stream.chunk() == b"first"
-        assert (await world.get("/orders/slow")).status == 504
-        assert (await world.ask("/orders/slow", method="POST")).status == 504
+        assert (await world.get("/hasty/slow")).status == 504
+        assert (await world.ask("/hasty/slow", method="POST")).status == 504
         instance.go_on.set()
         assert await stream.chunk() == b"last"
 
 
 async def test_a_long_upload_is_not_bounded_by_the_time_to_the_first_byte(world):
-    await world.instance("orders-a1")
-    await world.gateway.route(ALL_A)
+    await world.instance("hasty-a1")
+    await world.gateway.route(HASTY)
     body = b"x" * 40_000
     async with world.connected(world.public) as client:
-        client.writer.write(f"POST /orders HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode())
+        client.writer.write(f"POST /hasty HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode())
         for begin in range(0, len(body), 5_000):
             client.writer.write(body[begin : begin + 5_000])
             await asyncio.sleep(0.15)

@@ -56,7 +56,7 @@ async def test_a_proxy_carries_what_comes_and_cuts_when_told(server):
     async with CutProxy(server.port) as proxy:
         load = Load(Profile(url=f"http://127.0.0.1:{proxy.port}", websocket="/ws/1001", websocket_every_s=0.01))
         running = asyncio.create_task(load.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not load.report().websocket or not load.report().websocket.echoed:
                 await asyncio.sleep(0.01)
             assert load.report().failed == 0

