@@ -138,6 +138,11 @@ def _one(shadow: Shadow, key: str, where: str, known: str) -> str:
     )
 
 
+def differing_row(shadow: Shadow, where: str) -> str:
+    """Write the query for rows of a row for a row that are not in step: whoever is listed, too."""
+    return _one(shadow, "NULL::text[]", where, "true")
+
+
 def _many(shadow: Shadow, one: str, key: str, where: str, known: str) -> str:
     """A row and the several that belong to it: in step if either side maps to the other."""
     split = shadow.shape == "split"

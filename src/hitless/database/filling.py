@@ -42,10 +42,10 @@ class _Work:
     shadow: Shadow | None = None
     touches: bool = False  # the triggers fill what is written
 
-    def batch(self, last: Bound, bound: Bound) -> str:
+    def batch(self, version: str, last: Bound, bound: Bound) -> str:
         """Write the statement that fills a range."""
         if self.shadow is not None:
-            return mirror.copy(self.shadow, last, bound)
+            return mirror.copy(self.shadow, version, last, bound)
         assert self.sync is not None
         if self.touches:
             mark, key = quoted(MARK), quoted(self.key[0])
@@ -168,7 +168,8 @@ class _Filling:
             await self._finished()
             return
         bound, rows = list(found[0]["bound"]), int(found[0]["rows"])
-        await self._target.run(f"WITH _hl_moved AS ({self._move(bound, rows)}) {self._work.batch(self._last, bound)}")
+        batch = self._work.batch(self._compiled.version, self._last, bound)
+        await self._target.run(f"WITH _hl_moved AS ({self._move(bound, rows)}) {batch}")
         self._last = bound
         self._rows += rows
         self._since_vacuum += rows

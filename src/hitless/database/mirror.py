@@ -15,7 +15,11 @@ from hitless.database.pieces import Fill, Shadow
 from hitless.database.ranges import Bound, within
 
 _MINE = "space = current_schema() AND version = {version} AND base = {base}"
-LISTED = f"SELECT key FROM hitless.unmappable WHERE {_MINE} UNION ALL SELECT key FROM hitless.deferred WHERE {_MINE}"
+WAS = f"SELECT was FROM hitless.unmappable WHERE {_MINE} AND was IS NOT NULL"
+LISTED = (
+    f"SELECT key FROM hitless.unmappable WHERE {_MINE} UNION ALL {WAS} "
+    f"UNION ALL SELECT key FROM hitless.deferred WHERE {_MINE}"
+)
 
 
 def columns_of(fills: tuple[Fill, ...]) -> str:
@@ -111,10 +115,16 @@ def concerning(group: tuple[Fill, ...], *, old: bool) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def copy(shadow: Shadow, last: Bound, bound: Bound) -> str:
-    """Write the INSERT of one batch; rows are held for its length, so that none can go away meanwhile."""
+def copy(shadow: Shadow, version: str, last: Bound, bound: Bound) -> str:
+    """Write the INSERT of one batch; rows are held for its length, so that none can go away meanwhile.
+
+    A row that is on the new side already, under a key that the old one cannot hold, is not copied again.
+    """
     key = shadow.key if shadow.shape != "merge" else old_link(shadow)
     where, lock = within(key, last, bound, "_hl_s"), " FOR KEY SHARE"
+    if shadow.shape == "one":
+        away = WAS.format(version=literal(version), base=literal(shadow.old))
+        where += f" AND {key_text(key, '_hl_s')} NOT IN ({away} AND side = 'new')"
     if shadow.loose:  # no index tells that a row is there: nobody may write the old one meanwhile
         there = same((f"_hl_n.{quoted(new)}", f"_hl_s.{quoted(old)}") for old, new in shadow.link)
         where += f" AND NOT EXISTS (SELECT 1 FROM {quoted(shadow.new)} AS _hl_n WHERE {there})"

@@ -2,9 +2,9 @@
 
 # ruff: noqa: S608  every name that is put in is quoted; expressions are the user's own SQL
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from hitless.database.meeting import DECLARED, gone_meanwhile, mapped_down, new_writes, old_writes
+from hitless.database.meeting import gone_meanwhile, mapped_down, new_writes, old_writes
 from hitless.database.mirror import (
     columns_of,
     concerning,
@@ -20,10 +20,20 @@ from hitless.database.mirror import (
 )
 from hitless.database.names import AFTER, FIRST, MARK, literal, quoted
 from hitless.database.pieces import Fill, Shadow
+from hitless.database.standing import (
+    CAUGHT,
+    declared,
+    either,
+    kept_listed,
+    listed_anew,
+    looked_up,
+    moved,
+    twice,
+    unlisted,
+)
 from hitless.database.sync import function_name
 from hitless.database.triggers import forget, list_row, on, options, permitted
 
-_CAUGHT = "EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN"
 WITHIN = "hitless.within"  # the table whose other side is being written: its own triggers rest, all others do not
 
 
@@ -130,81 +140,127 @@ def _into(table: str, columns: str) -> str:
 
 
 def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
-    fills, target, _, link, source = _sides(shadow, upward=upward)
+    fills, target, _, link, _ = _sides(shadow, upward=upward)
     into = _into(target, columns_of(fills) + (f", {quoted(MARK)}" if upward else ""))
     query = f"SELECT _hl_u.*{', 0' if upward else ''} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
-    numbered = list(enumerate(groups(shadow)))
+    cleared = [f"{quoted(MARK)} = {_old_wrote(shadow)}"] if upward else []
+    anew = [f"{quoted(each.column)} = excluded.{quoted(each.column)}" for each in fills]
+    anew += [f"{quoted(MARK)} = 0"] if upward else []
+    names = ", ".join(quoted(each) for each in (shadow.new_key if shadow.loose and upward else link))
+    insert = f"IF NOT FOUND THEN {into} {query} ON CONFLICT ({names}) DO UPDATE SET {', '.join(anew)}; END IF;"
+
+    def renewed(*, left: bool) -> list[str]:
+        sets = ", ".join([*_sets(shadow, upward=upward, left=left), *cleared])
+        update = f"UPDATE {quoted(target)} AS _hl_t SET {sets} FROM ({mapped(fills, 'NEW')}) AS _hl_u WHERE {{row}}"
+        return [*either(shadow, update, upward=upward), insert]
+
+    lines = [
+        *(gone_meanwhile(shadow, _LEAVE) if upward else []),
+        f"IF TG_OP = 'INSERT' THEN {into} {query};",
+        "ELSE",
+        *twice(renewed(left=True), renewed(left=False), upward=upward),
+        f"IF {moved(shadow, upward=upward)} THEN {unlisted(shadow, version, upward=upward)} END IF;",
+        "END IF;",
+        *(mapped_down(shadow) if upward else []),
+        *kept_listed(shadow, version, upward=upward),
+    ]
+    failed = listed_anew(shadow, version, upward=upward)
+    if upward:  # it wrote last all the same
+        marked = either(shadow, f"UPDATE {quoted(target)} AS _hl_t SET {cleared[0]} WHERE {{row}}", upward=True)
+        failed += ["IF TG_OP = 'UPDATE' THEN", *marked, "END IF;"]
+    raised = ["IF SQLSTATE = '23505' THEN RAISE; END IF;"] if shadow.loose and not upward else []
+    return _body(
+        shadow,
+        declared(shadow, upward=upward),
+        known=[
+            *(old_writes(shadow, version) if upward else new_writes(shadow, version, _LEAVE)),
+            *["IF TG_OP <> 'INSERT' THEN", *looked_up(shadow, version, upward=upward), "END IF;"],
+        ],
+        gone=[
+            *either(shadow, f"DELETE FROM {quoted(target)} AS _hl_t WHERE {{row}}", upward=upward),
+            unlisted(shadow, version, upward=upward),
+        ],
+        lines=lines,
+        failed=[*raised, f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;", *failed],
+    )
+
+
+def _sets(shadow: Shadow, *, upward: bool, left: bool) -> list[str]:
+    """Renew what follows from what was written just now; with `left` also what was written last and did not fit."""
     sets = []
-    for _, group in numbered:
+    mark, last = ("_hl_t", 0) if upward else ("NEW", 1)
+    for number, group in enumerate(groups(shadow)):
         condition = _changed(concerning(group, old=upward))
+        condition += f" OR coalesce({mark}.{quoted(MARK)}, 0) >> {2 * number} & 3 = {last}" if left else ""
         sets += [
             f"{quoted(each.column)} = CASE WHEN {condition} THEN _hl_u.{quoted(each.column)} "
             f"ELSE _hl_t.{quoted(each.column)} END"
             for each in group
             if each.upward is upward
         ]
-    anew = [f"{quoted(each.column)} = excluded.{quoted(each.column)}" for each in fills]
-    if upward:
-        cleared = " | ".join(
-            f"CASE WHEN {_changed(concerning(group, old=True))} THEN {3 << (2 * number)} ELSE 0 END::bigint"
-            for number, group in numbered
-        )
-        sets.append(f"{quoted(MARK)} = coalesce(_hl_t.{quoted(MARK)}, 0) & ~({cleared or '0'})")
-        anew.append(f"{quoted(MARK)} = 0")
-    names = ", ".join(quoted(each) for each in (shadow.new_key if shadow.loose and upward else link))
-    update = f"UPDATE {quoted(target)} AS _hl_t SET {', '.join(sets)} FROM ({mapped(fills, 'NEW')}) AS _hl_u"
-    lines = [
-        *(gone_meanwhile(shadow, _LEAVE) if upward else []),
-        f"IF TG_OP = 'INSERT' THEN {into} {query};",
-        f"ELSE {update} WHERE {_linked(link, source, '_hl_t', 'OLD')};",
-        f"IF NOT FOUND THEN {into} {query} ON CONFLICT ({names}) DO UPDATE SET {', '.join(anew)}; END IF;",
-        "END IF;",
-        *(mapped_down(shadow) if upward else []),
-    ]
-    gone = f"DELETE FROM {quoted(target)} AS _hl_t WHERE {_linked(link, source, '_hl_t', 'OLD')};"
-    met = old_writes(shadow, version) if upward else new_writes(shadow, version, _LEAVE)
-    return _body(shadow, version, fills, lines, gone, source, upward=upward, met=met)
+    return sets
+
+
+def _old_wrote(shadow: Shadow) -> str:
+    """Write the mark of a row of which the old side has written something just now."""
+    cleared = " | ".join(
+        f"CASE WHEN {_changed(concerning(group, old=True))} THEN {3 << (2 * number)} ELSE 0 END::bigint"
+        for number, group in enumerate(groups(shadow))
+    )
+    return f"coalesce(_hl_t.{quoted(MARK)}, 0) & ~({cleared or '0'})"
 
 
 def _body(
-    shadow: Shadow,
-    version: str,
-    fills: tuple[Fill, ...],
-    lines: list[str],
-    gone: str,
-    source: tuple[str, ...],
-    *,
-    upward: bool,
-    met: Sequence[str] = (),
+    shadow: Shadow, declared: str, *, known: list[str], gone: list[str], lines: list[str], failed: list[str]
 ) -> str:
-    """Put a function together: what cannot be mapped is listed by its key, or refused.
+    """Put a function together.
 
-    `met`: how it takes the row of the other side, which somebody else may be writing.
+    `known`: what is to be known of the row first; `gone`: what happens if it is deleted, else `lines`; `failed`: what
+    is done where that cannot be.
     """
-    forgotten = forget(version, shadow.old, key_text(source, "OLD"))
-    listing = list_row(version, shadow.old, key_text(source, "NEW"), "false" if upward else "true")
     return "\n".join(
         [
             "#variable_conflict use_column",
-            f"{_BEFORE} {DECLARED}",
+            f"{_BEFORE} {declared}",
             "BEGIN",
             _enter(shadow),
-            *met,
-            "IF TG_OP <> 'INSERT' THEN",
-            forgotten,
-            "END IF;",
-            f"IF TG_OP = 'DELETE' THEN {gone} {_LEAVE} END IF;",
+            *known,
+            "IF TG_OP = 'DELETE' THEN",
+            *gone,
+            f"{_LEAVE} END IF;",
             "BEGIN",
             *lines,
-            _CAUGHT,
-            *(["IF SQLSTATE = '23505' THEN RAISE; END IF;"] if shadow.loose and not upward else []),
-            f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
-            "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
-            listing,
+            CAUGHT,
+            *failed,
             "END;",
             _LEAVE,
             "END",
         ]
+    )
+
+
+def _several(
+    shadow: Shadow,
+    version: str,
+    fills: tuple[Fill, ...],
+    lines: list[str],
+    gone: list[str],
+    source: tuple[str, ...],
+    *,
+    upward: bool,
+) -> str:
+    """Put the function of a row that becomes several, or of several that become one, together."""
+    return _body(
+        shadow,
+        "",
+        known=["IF TG_OP <> 'INSERT' THEN", forget(version, shadow.old, key_text(source, "OLD")), "END IF;"],
+        gone=gone,
+        lines=lines,
+        failed=[
+            f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
+            "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
+            list_row(version, shadow.old, key_text(source, "NEW"), "false" if upward else "true"),
+        ],
     )
 
 
@@ -235,9 +291,8 @@ def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
         ]
     changed = _changed(tuple(sorted({each for group in groups(shadow) for each in concerning(group, old=upward)})))
     lines = [f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN {_LEAVE} END IF; END IF;", *lines]
-    return _body(
-        shadow, version, fills, lines, f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine};", source, upward=upward
-    )
+    gone = f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine};"
+    return _several(shadow, version, fills, lines, [gone], source, upward=upward)
 
 
 def _fold(shadow: Shadow, version: str, *, upward: bool) -> str:
@@ -260,5 +315,4 @@ def _fold(shadow: Shadow, version: str, *, upward: bool) -> str:
 
     moved = _changed(source)
     lines = [f"IF TG_OP = 'UPDATE' THEN IF {moved} THEN", *again("OLD"), "END IF; END IF;", *again("NEW")]
-    gone = " ".join(again("OLD"))
-    return _body(shadow, version, fills, lines, gone, source, upward=upward)
+    return _several(shadow, version, fills, lines, again("OLD"), source, upward=upward)

@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS hitless.unmappable (
   version text NOT NULL, base text NOT NULL, key text[] NOT NULL, side text NOT NULL, why text NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (space, version, base, key)
 );
+ALTER TABLE hitless.unmappable ADD COLUMN IF NOT EXISTS was text[];
+CREATE INDEX IF NOT EXISTS unmappable_was ON hitless.unmappable (space, version, base, was) WHERE was IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hitless.rolling (
   space text NOT NULL DEFAULT current_schema(), version text NOT NULL, place text[] NOT NULL,
   rows bigint NOT NULL, sweeps bigint NOT NULL, PRIMARY KEY (space, version)
@@ -52,6 +54,7 @@ IS_SET_UP = """
 SELECT to_regclass('hitless.deferred') IS NOT NULL AND EXISTS (
   SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('hitless.difference') AND attname = 'looked_at')
   AND EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('hitless.migration') AND attname = 'person')
+  AND to_regclass('hitless.unmappable_was') IS NOT NULL
   AS there
 """
 

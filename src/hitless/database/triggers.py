@@ -132,17 +132,18 @@ def _last(sync: Sync, version: str, kind: str) -> str:
     return "\n".join([*lines, "RETURN NEW;", "END"])
 
 
-def list_row(version: str, table: str, key: str, new: str, before: str = "NULL") -> str:
+def list_row(version: str, table: str, key: str, new: str, before: str = "NULL", was: str = "NULL") -> str:
     """Write the statement that lists a row which the other side cannot hold.
 
-    `new`: the condition that the new side wrote what it cannot; `before`: what the server said of it when it did.
+    `new`: the condition that the new side wrote what it cannot; `before`: what the server said of it when it did;
+    `was`: the key under which the other side keeps the row, where that is another one.
     """
     return (
-        "INSERT INTO hitless.unmappable (version, base, key, side, why) "
+        "INSERT INTO hitless.unmappable (version, base, key, side, why, was) "
         f"VALUES ({literal(version)}, {literal(table)}, {key}, CASE WHEN {new} THEN 'new' ELSE 'old' END, "
-        f"coalesce(nullif(current_setting('hitless.why', true), ''), {before}, '')) "
+        f"coalesce(nullif(current_setting('hitless.why', true), ''), {before}, ''), {was}) "
         "ON CONFLICT (space, version, base, key) DO UPDATE SET side = excluded.side, why = excluded.why, "
-        "at = clock_timestamp();"
+        "was = excluded.was, at = clock_timestamp();"
     )
 
 

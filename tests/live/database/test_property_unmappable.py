@@ -26,7 +26,7 @@ TOO_MUCH = 5_000_000_000
 WRITES = st.lists(
     st.tuples(
         st.sampled_from(["old", "new", "new"]),
-        st.sampled_from(["update", "update", "insert", "delete", "rekey"]),
+        st.sampled_from(["update", "update", "insert", "delete", "rekey", "away", "away", "home", "home"]),
         st.integers(1, 12),
         st.none() | st.integers(-3, 3) | st.sampled_from([TOO_MUCH, -TOO_MUCH]),
     ),
@@ -43,11 +43,15 @@ class Model:
         self.old: dict[int, int | None] = {g: g for g in range(1, 11)}
         self.new = dict(self.old)
         self.lost: set[int] = set()
+        self.away = dict[int, int]()  # key on the old side -> key on the new side that the old one cannot hold
         self.recorded = False  # from the switch on
 
     def write(self, connection: Any, step: tuple[str, str, int, int | None]) -> None:
         side, verb, key, value = step
         rows = self.old if side == "old" else self.new
+        if key in self.away or verb in ("away", "home"):
+            self._afar(connection, side, verb, key, value)
+            return
         if side == "old" and value is not None and abs(value) == TOO_MUCH:
             value = 1
         if verb == "delete":
@@ -68,6 +72,45 @@ class Model:
                 return
             connection.execute(sql.encode(), (value, key))
             self._written(side, key, value, fits=fits, changed=key not in rows or rows[key] != value)
+
+    def _afar(self, connection: Any, side: str, verb: str, key: int, value: int | None) -> None:
+        """Write a row whose key the old side cannot hold: it keeps the one that it had."""
+        far = self.away.get(key, key + TOO_MUCH)
+        fits = value is None or abs(value) != TOO_MUCH
+        if (
+            verb == "away"
+            and self.alone
+            and self.recorded
+            and key in self.old
+            and self.new.get(key, TOO_MUCH) != TOO_MUCH
+        ):
+            connection.execute("UPDATE t SET id = %s WHERE id = %s", (far, key)) if side == "new" else None
+            if side == "new":
+                self.new[far] = self.new.pop(key)
+                self.away[key] = far
+                self.lost = {each for each in self.lost if each != key} | {far}
+        elif key not in self.away:
+            return
+        elif verb == "home" and side == "new":
+            connection.execute("UPDATE t SET id = %s WHERE id = %s", (key, far))
+            self.new[key] = self.new.pop(self.away.pop(key))
+            self.lost.discard(far)
+            if self.new[key] is None or abs(self.new[key] or 0) != TOO_MUCH:
+                self.old[key] = self.new[key]
+            else:
+                self.lost.add(key)
+        elif verb == "delete":
+            connection.execute("DELETE FROM t WHERE id = %s", (key if side == "old" else far,))
+            self.old.pop(key), self.new.pop(self.away.pop(key)), self.lost.discard(far)
+        elif verb == "update":
+            if side == "old" and fits:
+                connection.execute("UPDATE t SET a = %s WHERE id = %s", (value, key))
+                self.new[far] = self.new[far] if self.old[key] == value else value
+                self.old[key] = value
+            elif side == "new":
+                connection.execute("UPDATE t SET a = %s WHERE id = %s", (value, far))
+                self.old[key] = value if fits and self.new[far] != value else self.old[key]
+                self.new[far] = value
 
     def _written(self, side: str, key: int, value: int | None, *, fits: bool, changed: bool) -> None:
         if side == "old":
