@@ -23,7 +23,7 @@ from hitless.database.names import quoted
 from hitless.database.observation import Size
 from hitless.database.operations import RawSql
 from hitless.database.postgres import Target
-from hitless.database.running_queries import Query, fitting
+from hitless.database.running_queries import Query, fitting, fitting_still, unfit_queries
 from hitless.database.sync import value
 from hitless.database.telling import told_of
 from hitless.database.throttling import ALONE_S
@@ -228,8 +228,10 @@ async def _to_the_end(target: RehearsalTarget, script: Script, compiled: Compile
     await filling.fill(target, compiled, at_once, unheard)
     await verifying.verify(target, compiled)
     await target.rewritten()
-    found = await fitting(target, compiled, script.queries, moved_as_it_is=script.moved_as_it_is)
+    found = await fitting(target, compiled, script.queries)
     target.phase = "contract"
     await phases.contract(target, compiled)
     await target.rewritten()
-    return found
+    found = await fitting_still(target, compiled, found)
+    unfit = unfit_queries(found.unfit, compiled, moved_as_it_is=script.moved_as_it_is)
+    return len(found.fit) + len(found.unfit), list(unfit)

@@ -1,7 +1,7 @@
 """The queries that running code really uses, tried on the schema versions that it will meet."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import Error, Rollback
@@ -36,6 +36,14 @@ class Query:
 
     text: str
     calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """The queries of the running code that the new version knows, and what is said against the others."""
+
+    fit: tuple[Query, ...]
+    unfit: tuple[str, ...] = ()
 
 
 async def running_queries(url: str, server: str, tables: Iterable[str]) -> tuple[Query, ...]:
@@ -76,22 +84,30 @@ async def _asked(target: Target, database: str) -> tuple[Query, ...] | None:
     return tuple(Query(text=row["text"], calls=row["calls"]) for row in rows)
 
 
-async def fitting(
-    target: Target, compiled: Compiled, queries: Iterable[Query], *, moved_as_it_is: bool
-) -> tuple[int, list[Finding]]:
+async def fitting(target: Target, compiled: Compiled, queries: Iterable[Query]) -> Fitting:
     """Plan each query on the old version, which must still know it, and on the new one, which need not.
 
-    A query that the old version does not know belongs to other code, and says nothing; returns how many do.
+    A query that the old version does not know belongs to other code, and says nothing.
     """
     old = schema_of(compiled.old_version, target.space) if compiled.old_version is not None else target.space
-    known, unfit = 0, list[str]()
-    for query in queries:
-        if _PLANNED.match(query.text) and await _plans(target, old, query) is None:
-            known += 1
-            said = await _plans(target, schema_of(compiled.version, target.space), query)
-            if said is not None:
-                unfit.append(f"{' '.join(query.text.split())[:SHOWN]!r}: {said}")
-    return known, list(_unfit(unfit, compiled, moved_as_it_is=moved_as_it_is))
+    known = [each for each in queries if _PLANNED.match(each.text) and await _plans(target, old, each) is None]
+    return await fitting_still(target, compiled, Fitting(fit=tuple(known)))
+
+
+async def fitting_still(target: Target, compiled: Compiled, found: Fitting) -> Fitting:
+    """Plan what has fitted so far on the new version as it is now.
+
+    It is asked again after contract: until then the search_path finds behind the version what is none of it, the base
+    table that the new version drops or calls by another name.
+    """
+    space, fit, unfit = schema_of(compiled.version, target.space), list[Query](), list(found.unfit)
+    for query in found.fit:
+        said = await _plans(target, space, query)
+        if said is None:
+            fit.append(query)
+        else:
+            unfit.append(f"{' '.join(query.text.split())[:SHOWN]!r}: {said}")
+    return Fitting(fit=tuple(fit), unfit=tuple(unfit))
 
 
 async def _plans(target: Target, space: str, query: Query) -> str | None:
@@ -106,7 +122,8 @@ async def _plans(target: Target, space: str, query: Query) -> str | None:
     return None
 
 
-def _unfit(unfit: list[str], compiled: Compiled, *, moved_as_it_is: bool) -> Iterator[Finding]:
+def unfit_queries(unfit: Sequence[str], compiled: Compiled, *, moved_as_it_is: bool) -> Iterator[Finding]:
+    """Find fault with queries that do not fit; only where all code is moved as it is they refuse the change."""
     if unfit:
         shown = "; ".join(unfit[:LISTED])
         text = f"{len(unfit)} queries of the running code do not fit {compiled.version}: {shown}"

@@ -222,6 +222,24 @@ async def test_queries_of_the_running_code_are_planned_on_both_versions(people: 
     assert [each.refuses for each in moved.findings if each.rule == "unfit-query"] == [False]
 
 
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [("drop_table: {name: pets}", 'relation "pets"'), ("rename_table: {from: pets, to: animals}", 'relation "pets"')],
+)
+async def test_a_query_about_a_table_that_contract_takes_away_is_found_though_the_base_table_answers_until_then(
+    people: str, operation: str, said: str
+) -> None:
+    await count_from_here(people)
+    with psycopg.connect(version_url(people, "0001_people"), autocommit=True) as old:
+        old.execute("SELECT name FROM pets WHERE id = %s", (1,))
+        old.execute("SELECT id, age FROM people WHERE age = 30 LIMIT 1")
+    found = await tried(people, f"operations:\n  - {operation}\n", as_it_is=True)
+    unfit = next(each for each in found.findings if each.rule == "unfit-query")
+    assert unfit.refuses
+    assert "1 queries" in unfit.text
+    assert said in unfit.text
+
+
 async def test_a_query_is_found_among_many_that_are_about_other_things(people: str) -> None:
     await count_from_here(people)
     with psycopg.connect(people, autocommit=True) as busy:
