@@ -10,7 +10,7 @@ from hitless.flags.bundle import DEFAULT, SetText, write_bundle
 from hitless.flags.definitions import EMPTY
 from hitless.flags.postgres import Definitions
 from hitless.flags.published import BUNDLE, Published
-from hitless.flags.serve import TOKEN
+from hitless.flags.served import TOKEN  # not from serve: what serves takes long to import
 from hitless.flags.stages import Members
 from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder, write_atomic

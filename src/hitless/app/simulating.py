@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from hitless.app.facts import Facts
-from hitless.app.simulation.forecast import Forecast
 from hitless.kit.errors import HitlessError, InvalidInput
 from hitless.plan.plan import Plan
 
@@ -22,6 +21,8 @@ async def simulated(plan: Plan, facts: Facts, runs: int) -> dict[str, Any]:
     """
     if not 1 <= runs <= RUNS_LIMIT:
         raise InvalidInput("invalid-value", f"{runs} simulated runs", f"from 1 to {RUNS_LIMIT}")
+    from hitless.app.simulation.forecast import Forecast  # a controller that comes back does not wait for it
+
     forecast = json.dumps(Forecast.of(plan, facts).to_data()).encode()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "hitless.app.simulation", "--plan", "-", "--runs", str(runs)),

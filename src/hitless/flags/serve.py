@@ -21,12 +21,11 @@ import uvloop
 from hitless.flags.bundle import read_bundle
 from hitless.flags.flagd import Flagd
 from hitless.flags.flagset import FlagSet
-from hitless.flags.served import Served
+from hitless.flags.served import TOKEN, Served
 from hitless.flags.web import Web
 from hitless.kit.errors import HitlessError
 
 LOOK_S = 0.5
-TOKEN = "HITLESS_FLAGS_TOKEN"  # noqa: S105  the name of a variable, not a token
 BACKLOG = 1024  # connections that wait until the loop takes them: who connects after the first line is answered
 GRACE_S = 1  # streams are cut on TERM; their clients come back by themselves
 

@@ -11,6 +11,8 @@ from hitless.flags.bundle import merged, version_of
 from hitless.flags.flagset import FlagSet
 from hitless.kit.errors import HitlessError, InvalidInput
 
+TOKEN = "HITLESS_FLAGS_TOKEN"  # noqa: S105  the name of the variable with it, not a token
+
 STREAMS = 10_000  # connected clients; one more is told to come back later
 
 
