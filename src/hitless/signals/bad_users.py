@@ -1,9 +1,10 @@
 """Who failed, and when a failure of the same user is evidence again. Pure.
 
 A user's first failure counts. As long as the user stays bad, a failure counts again only after a pause that doubles,
-and only when others have failed in the same arm meanwhile: more of them each time. So one user who always fails
-proves nothing, and an error that everybody meets is not forgotten over a long step. Where nobody else fails, the pause
-is hours: an arm of three users must not fall silent for ever.
+and only when others have failed in the same arm meanwhile: more of them each time, and four times as many for a user
+who was never well in between. So one user who always fails proves nothing, and an error that everybody meets is not
+forgotten over a long step. Where nobody else fails, the pause is hours: an arm of three users must not fall silent for
+ever.
 
 A test begins with everybody new, but for those who are bad on the old version, where they are few (before.py): they
 begin a pause. Is that fair to both arms? Whoever is left out failed on the old version, which everybody met before the
@@ -21,27 +22,36 @@ FIRST_PAUSE_MS = 60_000
 LONELY_PAUSE_MS = 4 * 3600 * 1000  # after it a failure counts whatever others do; doubles as well
 LEVELS = 9  # how often the pause doubles at most: 60 s to about 8 h
 FIRST_OTHERS = 8  # failures of others in the same arm before the same user counts again; doubles as well
+WELL = 5  # good requests in a row, also in a pause: the user does not always fail
+NEVER_WELL = 2  # doublings of FIRST_OTHERS for a user who does
 FORGET_MS = 24 * 3600 * 1000  # after the last failure that counted
 
 
 class _BadUser:
     """A user who failed and has not recovered yet."""
 
-    __slots__ = ("again_at", "again_ms", "alone_ms", "failed_on", "good", "level", "since_ms", "slot")
+    __slots__ = ("again_ms", "alone_ms", "counted", "failed_on", "good", "level", "row", "since_ms", "slot", "well")
 
     def __init__(self, since_ms: int, slot: Slot, counted: int) -> None:
         self.slot: Slot | None = slot  # None: not met in this test yet
         self.failed_on = {slot}
-        self.good = 0  # good requests since the last bad one
+        self.good = 0  # good requests that count since the last bad one
+        self.row = 0  # good requests since the last bad one
         self.begin(since_ms, counted, level=0)
 
     def begin(self, since_ms: int, counted: int, *, level: int) -> None:
         """Begin a pause: a failure counted now."""
         self.level = level
+        self.well = False  # met WELL good requests in a row in this pause
         self.since_ms = since_ms
         self.again_ms = since_ms + (FIRST_PAUSE_MS << level)
         self.alone_ms = since_ms + (LONELY_PAUSE_MS << level)
-        self.again_at = counted + (FIRST_OTHERS << level)  # failures that the arm must have seen by then
+        self.counted = counted  # failures that the arm had seen by then
+
+    def waits(self, at_ms: int, counted: int) -> bool:
+        """Tell whether the pause goes on, where the arm has seen so many failures."""
+        others = FIRST_OTHERS << (self.level + (0 if self.well else NEVER_WELL))
+        return at_ms < self.again_ms or (at_ms < self.alone_ms and counted - self.counted < others)
 
 
 class BadUsers:
@@ -59,16 +69,13 @@ class BadUsers:
             return not failed or self._begin(user, slot, at_ms)
         if bad.slot != slot:
             if bad.slot is not None:  # another version: what others met there is new to this user too
-                bad.again_at = self._counted[slot] + (FIRST_OTHERS << bad.level)
+                bad.counted = self._counted[slot]
             bad.slot = slot
-        waits = at_ms < bad.again_ms or (at_ms < bad.alone_ms and self._counted[slot] < bad.again_at)
         if not failed:
-            if not waits:
-                self._good(user, bad)
-            return not waits
-        bad.good = 0
+            return self._good(user, bad, at_ms)
+        bad.good = bad.row = 0
         bad.failed_on.add(slot)
-        if waits:
+        if bad.waits(at_ms, self._counted[slot]):
             return False
         self._counted[slot] += 1
         bad.begin(at_ms, self._counted[slot], level=min(bad.level + 1, LEVELS))
@@ -79,7 +86,7 @@ class BadUsers:
         """Return the users who are bad on the old version, all at the begin of a pause, for a test that begins now."""
         test = BadUsers()
         for user, bad in self.known.items():
-            if old in bad.failed_on and not bad.good and at_ms - bad.since_ms <= FORGET_MS:
+            if old in bad.failed_on and bad.row < WELL and at_ms - bad.since_ms <= FORGET_MS:
                 bad.slot, bad.failed_on = None, {old}
                 bad.begin(at_ms, 0, level=bad.level)
                 test.known[user] = bad
@@ -92,11 +99,15 @@ class BadUsers:
         self.known[user] = _BadUser(at_ms, slot, self._counted[slot])
         return True
 
-    def _good(self, user: str, bad: _BadUser) -> None:
+    def _good(self, user: str, bad: _BadUser, at_ms: int) -> bool:
+        bad.row += 1
+        bad.well = bad.well or bad.row >= WELL
+        if bad.slot is None or bad.waits(at_ms, self._counted[bad.slot]):
+            return False
         bad.good += 1
-        if bad.good < RECOVERED:
-            return
-        bad.good = 0
-        bad.level -= 1
-        if bad.level < 0:
-            del self.known[user]
+        if bad.good >= RECOVERED:
+            bad.good = 0
+            bad.level -= 1
+            if bad.level < 0:
+                del self.known[user]
+        return True

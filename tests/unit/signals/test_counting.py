@@ -166,16 +166,10 @@ def test_who_was_bad_in_an_earlier_test_is_new_in_the_next() -> None:
 
 
 def test_who_is_well_again_before_the_test_is_new_in_it() -> None:
-    others = [request(1_001_000, user=f"u{number}", failed=True) for number in range(8)]
-    counter = before_a_test(request(failed=True), *others, good=1000)
-    counter.end("orders")  # nothing is remembered: the same once more, now with a good request after the pause
-    counter.count([request(1_011_000, user=f"well{number}") for number in range(1000)])
-    counter.count([request(1_011_000, failed=True), *(other._replace(at_ms=1_011_500) for other in others)])
-    for at_ms in range(1_012_000, 1_080_000, 1000):
-        counter.close(at_ms)
-    counter.count([request(1_080_000)])
-    counter.begin("orders")
-    assert bad_in_test(counter, request(1_081_000, slot="b", failed=True), others[0]._replace(at_ms=1_081_000)) == 1
+    good = [request(1_002_000 + number) for number in range(counting_bad.WELL)]
+    for enough in (good, good[1:]):
+        counter = before_a_test(request(failed=True), *enough)
+        assert bad_in_test(counter, request(1_011_000, slot="b", failed=True)) == (enough is good)
 
 
 def test_where_many_fail_on_the_old_version_everybody_is_new_in_the_test() -> None:
@@ -187,7 +181,7 @@ def test_where_many_fail_on_the_old_version_everybody_is_new_in_the_test() -> No
 
 def test_the_pause_of_who_failed_before_begins_anew_with_the_test_in_both_arms() -> None:
     for slot in ("a", "b"):
-        others = [request(1_061_000, user=f"u{number}", slot=slot, failed=True) for number in range(8)]
+        others = [request(1_061_000, user=f"u{number}", slot=slot, failed=True) for number in range(32)]
         early, late = (request(at_ms, user="chronic", slot=slot, failed=True) for at_ms in (1_068_000, 1_071_000))
         counter = before_a_test(request(user="chronic", failed=True))
         seconds = []
@@ -241,6 +235,13 @@ def test_a_user_who_recovered_after_the_pause_is_as_new() -> None:
     good = [request(1_070_000 + number) for number in range(counting_bad.RECOVERED)]
     records = [request(1_000_000, failed=True), *others, *good, request(1_071_000, failed=True)]
     assert total(counted(*records)).bad_users == 10
+
+
+def test_who_was_never_well_in_the_pause_waits_for_four_times_as_many_others() -> None:
+    for well, others, expected in ((4, 31, 1), (4, 32, 2), (5, 7, 1), (5, 8, 2)):
+        records = [request(1_000_000, failed=True), *(request(1_000_100 + number) for number in range(well))]
+        records += [request(1_001_000, user=f"u{number}", failed=True) for number in range(others)]
+        assert total(counted(*records, request(1_061_000, failed=True))).bad_users == others + expected
 
 
 def test_who_was_bad_at_the_old_version_is_not_new_evidence_against_the_new_one() -> None:
