@@ -1,7 +1,7 @@
 """Indexes and constraints of the new side: built beside running writes, checked later. Pure."""
 
 from hitless.database import operations as m
-from hitless.database.constraints import table_constraint, unpartitioned
+from hitless.database.constraints import substituted, table_constraint, unpartitioned, words_of
 from hitless.database.names import fitted, listed, quoted
 from hitless.database.pieces import Build, Pieces
 from hitless.database.reshape import with_exclusion
@@ -53,6 +53,10 @@ def constrain(pieces: Pieces, name: str, wanted: m.ConstraintModel) -> Pieces:
         case "check" | "foreign_key":
             check = f"ALTER TABLE {base} VALIDATE CONSTRAINT {quoted(wanted.name)}"
             guard = f"ALTER TABLE {base} ADD {definition} NOT VALID"
+            if wanted.check is not None:
+                condition = substituted(wanted.check, physical)
+                read = tuple(each for each in physical.values() if each in words_of(condition))
+                pieces = pieces.plus(checks=((table.physical, read, f"({condition})"),))
             return pieces.plus(guards=(guard,), validate=(check,), rollback=(drop,))
         case "unique" | "primary_key":
             if wanted.type == "primary_key" or wanted.deferrable:

@@ -73,6 +73,7 @@ class Pieces:
     constraints: tuple[tuple[str, str], ...] = ()  # (physical table, name) that this change makes
     shadows: tuple[Shadow, ...] = ()
     required: tuple[tuple[str, str], ...] = ()  # (table, column) of the new side that must not be NULL
+    checks: tuple[tuple[str, tuple[str, ...], str], ...] = ()  # new: (table, columns it may read, condition), physical
     going: tuple[tuple[str, str | None], ...] = ()  # (table, column or None) that contract drops
     destroys: tuple[str, ...] = ()  # what contract takes away for good
 
@@ -82,7 +83,7 @@ class Pieces:
 
     def minus(self, other: "Pieces") -> "Pieces":
         """Take back from each phase what stands in the same phase of `other`."""
-        phases = ("expand", "guards", "validate", "contract", "rollback", "required")
+        phases = ("expand", "guards", "validate", "contract", "rollback", "required", "checks")
         kept = {
             name: tuple(each for each in getattr(self, name) if each not in getattr(other, name)) for name in phases
         }

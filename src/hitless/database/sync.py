@@ -50,6 +50,9 @@ _EMPTY = {  # what stands for no value in a type, by all of its names
 }
 
 
+Check = tuple[tuple[str, ...], str]  # the columns that it may read, and the condition
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
     """The fills of one base table."""
@@ -61,7 +64,8 @@ class Sync:
     required: tuple[str, ...]  # columns that a fill writes and that must not be NULL
     evidence: tuple[str, ...]  # columns that are NULL unless somebody wrote them: they tell the side of an INSERT
     fillers: Mapping[str, str]  # what a column that must not be NULL gets in a row that its side cannot hold
-    checks: tuple[tuple[tuple[str, ...], str], ...] = ()  # conditions on columns that fills write
+    checks: tuple[Check, ...] = ()  # of the old side, on columns that fills write
+    new_checks: tuple[Check, ...] = ()  # of the new side
     own_triggers: bool = False
 
     @property
@@ -122,6 +126,7 @@ def _sync(pieces: Pieces, name: str, fills: tuple[Fill, ...]) -> Sync:
         evidence=tuple(each for each in written if each not in columns or columns[each].default is None),
         fillers={name: each.default or _neutral(each.type) for name, each in forbidding.items()},
         checks=checks,
+        new_checks=tuple((read, condition) for table, read, condition in pieces.checks if table == name),
         own_triggers=old.own_triggers,
     )
 

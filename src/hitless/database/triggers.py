@@ -178,10 +178,8 @@ def _mapped(sync: Sync, version: str, group: list[Fill], number: int, kind: str,
     fills = fills if upward else fills[::-1]
     lines = ["BEGIN", *(f"NEW.{quoted(each.column)} := {value(sync, each, 'NEW')};" for each in fills)]
     lines += [_required(each.column, sync.table) for each in fills if each.column in sync.required]
-    if not upward:
-        lines += [
-            _checked(columns, check) for columns, check in sync.checks if {f.column for f in fills} & set(columns)
-        ]
+    side, checks = ("new", sync.new_checks) if upward else ("old", sync.checks)
+    lines += [_checked(side, *check) for check in checks if {f.column for f in fills} & set(check[0])]
     lines += [
         mark,
         "EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN",
@@ -203,9 +201,9 @@ def _required(column: str, table: str) -> str:
     )
 
 
-def _checked(columns: tuple[str, ...], check: str) -> str:
+def _checked(side: str, columns: tuple[str, ...], check: str) -> str:
     row = ", ".join(f"NEW.{quoted(each)} AS {quoted(each)}" for each in columns)
-    said = f"what the old side would hold violates its check {check}"
+    said = f"what the {side} side would hold violates its check {check}"
     return (
         f"IF NOT coalesce((SELECT {check} FROM (SELECT {row}) AS _hl_row), true) THEN "
         f"RAISE check_violation USING MESSAGE = {literal(said)}; END IF;"

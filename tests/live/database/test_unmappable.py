@@ -303,3 +303,52 @@ async def test_a_shadow_table_that_is_emptied_has_no_row_left_to_lose(
     change.rows(change.url, f"TRUNCATE {table}")
     assert await unmappable(change.url, "0002_change") == []
     await change.back()
+
+
+GROWN_SETUP = """
+CREATE TABLE people (key serial PRIMARY KEY, id int, name text NOT NULL, age int);
+INSERT INTO people (id, name, age) SELECT g, 'First' || g, g FROM generate_series(1, 30) g;
+"""
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        (
+            "alter_column: {table: people, column: age, type: bigint, check: {name: grown, constraint: age > 0}, "
+            "up: age, down: age}"
+        ),
+        (
+            "create_constraint: {type: check, table: people, name: grown, columns: [age, id], check: age > id - id, "
+            "up: {age: age + 0, id: id}, down: {age: age, id: id}}"
+        ),
+    ],
+    ids=["of a column", "of several"],
+)
+async def test_what_a_new_check_forbids_is_refused_before_the_switch_and_listed_after_it(
+    changing: Callable[[str, str], Any], operation: str
+) -> None:
+    change = changing(GROWN_SETUP, f"operations:\n  - {operation}\n")
+    await change.begin()
+    await change.up_to_code()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        change.rows(change.old_url, "UPDATE people SET age = -3 WHERE key = 3")
+    await switched(change.url, "0002_change", on=True)
+    change.rows(change.old_url, "UPDATE people SET age = -3 WHERE key = 3")
+    change.rows(change.old_url, "INSERT INTO people (id, name, age) VALUES (50, 'n', -6)")
+    assert change.rows(change.old_url, "SELECT age FROM people WHERE age < 0 ORDER BY key") == [(-3,), (-6,)]
+    assert change.rows(change.new_url, "SELECT key, age FROM people WHERE key IN (3, 31) ORDER BY key") == [
+        (3, 3),  # as it was
+        (31, None),
+    ]
+    assert [(each.key, each.side) for each in await unmappable(change.url, "0002_change")] == [
+        (("3",), "old"),
+        (("31",), "old"),
+    ]
+    await change.verify()  # listed rows are known: nothing else differs
+    with pytest.raises(psycopg.errors.CheckViolation):  # its own rule is not for the new version to break
+        change.rows(change.new_url, "UPDATE people SET age = -3 WHERE key = 4")
+    change.rows(change.old_url, "UPDATE people SET age = 8 WHERE key = 3")
+    change.rows(change.old_url, "DELETE FROM people WHERE key = 31")
+    assert await unmappable(change.url, "0002_change") == []
+    await change.back()
