@@ -1,11 +1,13 @@
 """Streams of VERDICT-1: counts per second of both arms, healthy or not, with swings, bursts and users who always fail."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
+from hitless.signals.bad_users import BadUsers
 from hitless.verdict import EDGES
 
 DAY_S = 86_400
@@ -89,6 +91,19 @@ def with_bursts(streams: Streams, rng: np.random.Generator, every_s: float, mean
         np.add.at(requests, times, 1)
         np.add.at(bad, times, 1)
         users[times.min()] += 1
+    return streams
+
+
+def with_chronic(streams: Streams, seconds: Sequence[int]) -> Streams:
+    """Add one user of the canary whose every request fails, and who counts in `seconds`, or when hitless counts him."""
+    users = BadUsers()
+    for second, others in enumerate(streams.canary_users.tolist()):
+        fails = users.counts("chronic", "b", second * 1000, failed=True)
+        if second in seconds if seconds else fails:
+            streams.canary_users[second] += 1
+            streams.canary[second] += 1
+        for number in range(others):
+            users.counts(f"{second} {number}", "b", second * 1000, failed=True)
     return streams
 
 
