@@ -289,7 +289,7 @@ def watched(load: Load, *, held: bool) -> Iterator[Load]:
     before = load.report()
     yield load
     seen = load.report().total
-    until(lambda: load.report().total > seen + RATE)  # what was on its way is in by then
+    until(lambda: load.report().total > seen + RATE / 2)  # what was on its way is in by then
     after = load.report()
     reasons = {reason: count - before.reasons.get(reason, 0) for reason, count in after.reasons.items()}
     counted = {reason: count for reason, count in reasons.items() if count and (held or not reason.startswith(HELD))}
