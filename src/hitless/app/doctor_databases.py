@@ -27,7 +27,7 @@ async def examine_databases(databases: Databases, *, embedded_runs: bool) -> lis
         findings += _of(name, section, now)
         findings += [
             Finding(ok=False, code=each.rule, text=f"{name}: {each.text}", hint=each.hint)
-            for each in to_views(queries, now.sizes)
+            for each in to_views(queries, now.sizes, now.space)
         ]
     return findings
 

@@ -49,7 +49,9 @@ class Rehearsals:
                 text = f"there is no copy to rehearse on: {error.text}"
                 hint = "a role that may create databases, or an embedded PostgreSQL of the same version"
                 return Rehearsed(findings=(Finding(rule="not-rehearsed", text=text, hint=hint, refuses=False), *linted))
-        return replace(found, findings=(*found.findings, *to_views(queries, selection.now.sizes), *linted))
+        return replace(
+            found, findings=(*found.findings, *to_views(queries, selection.now.sizes, selection.now.space), *linted)
+        )
 
     async def warm(self, databases: Databases) -> None:
         """Have the copies of databases that have migrations ready, so that the next plan is fast.

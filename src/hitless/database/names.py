@@ -1,17 +1,30 @@
 """How names and values are written in SQL, and which names are ours. Pure."""
 
 import hashlib
+import re
 
 NAME_LIMIT = 63  # bytes of an identifier in PostgreSQL
 MARK = "_hitless_side"  # two bits for each group of linked columns; NULL: not yet filled
 FIRST, LAST = "!hitless_first", "zzz_hitless_last"  # triggers fire by name: before and after the user's own
 AFTER = "zzz_hitless_after"
 PUBLIC = "public"
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_IN_PATH = re.compile(r'(?:"(?:[^"]|"")*"|[^",])+')
 
 
 def quoted(name: str) -> str:
     """Write a name so that any character in it is safe."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def plain(name: str) -> str:
+    """Write a name for a person to read: in quotes only where it needs them."""
+    return name if _PLAIN.fullmatch(name) else quoted(name)
+
+
+def schemas_in(path: str) -> list[str]:
+    """Return the words of a search_path, as they stand there: a comma in quotes is part of a name."""
+    return [word for each in _IN_PATH.findall(path) if (word := each.strip())]
 
 
 def literal(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hitless.database import reading
 from hitless.database.catalogue import Catalogue
-from hitless.database.names import quoted
+from hitless.database.names import PUBLIC, quoted
 from hitless.database.postgres import Target
 from hitless.database.shape import changed
 
@@ -49,6 +49,7 @@ class DatabaseNow:
     current: str | None = None  # the schema version in force; None: nobody has taken a baseline, no migration ran
     open: str | None = None  # the schema version of a change that has been expanded and not contracted
     ran: Mapping[str, str] = field(default_factory=dict)  # migration -> checksum of its text, in the order they ran
+    space: str = PUBLIC  # the schema of the base tables
     sizes: Mapping[str, Size] = field(default_factory=dict)  # base table -> size
     drift: tuple[str, ...] = ()
     may_create_roles: bool = True
@@ -83,6 +84,7 @@ async def look(url: str) -> DatabaseNow:
         current=current,
         open=opened,
         ran={str(row["name"]): str(row["checksum"]) for row in ran},
+        space=target.space,
         sizes={str(row["name"]): Size(rows=row["rows"], bytes=row["bytes"]) for row in sizes},
         drift=drift,
         may_create_roles=server["may_create_roles"],

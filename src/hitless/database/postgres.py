@@ -9,7 +9,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from hitless.database.connecting import Row, as_failure, connect
-from hitless.database.names import PUBLIC, quoted
+from hitless.database.names import PUBLIC, quoted, schemas_in
 from hitless.database.queries import BLOCKERS, IS_SET_UP, SETUP, SPACE
 from hitless.kit.threads import finish
 from hitless.plan.ports import StepFailed
@@ -62,10 +62,8 @@ class Target:
     async def _settled(cls, connection: psycopg.AsyncConnection[Row], guard: Guard) -> Self:
         found = await (await connection.execute(SPACE.encode())).fetchone()
         space = str(found["space"]) if found else PUBLIC
-        others = [each.strip() for each in str(found["path"] if found else "").split(",")]
-        others = [
-            each for each in others if each not in ("", '"$user"', space, quoted(space)) and "hitless_" not in each
-        ]
+        words = schemas_in(str(found["path"]) if found else "")
+        others = [each for each in words if each not in ('"$user"', space, quoted(space)) and "hitless_" not in each]
         target = cls(connection, space, ", ".join([quoted(space), *others]), guard)
         await target.rows("SELECT set_config('search_path', %s, false)", target.path)
         return target

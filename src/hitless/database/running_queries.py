@@ -10,7 +10,7 @@ from hitless.database.clone import beside
 from hitless.database.compiled import Compiled
 from hitless.database.constraints import words_of
 from hitless.database.findings import Finding
-from hitless.database.names import quoted, schema_of
+from hitless.database.names import plain, quoted, schema_of
 from hitless.database.postgres import Target
 
 QUERIES_LIMIT = 200  # the ones that are used most
@@ -131,8 +131,11 @@ def unfit_queries(unfit: Sequence[str], compiled: Compiled, *, moved_as_it_is: b
         yield Finding(rule="unfit-query", text=text, hint=hint, refuses=moved_as_it_is)
 
 
-def to_views(queries: Iterable[Query], tables: Iterable[str]) -> Iterator[Finding]:
-    """Name statements of the running code that work on a table and would meet a view in a schema version."""
+def to_views(queries: Iterable[Query], tables: Iterable[str], space: str) -> Iterator[Finding]:
+    """Name statements of the running code that work on a table and would meet a view in a schema version.
+
+    `space`: the schema of the tables.
+    """
     known = set(tables)
     for query in queries:
         for rule, pattern in _TO_A_VIEW.items():
@@ -140,4 +143,5 @@ def to_views(queries: Iterable[Query], tables: Iterable[str]) -> Iterator[Findin
             name = found["name"].strip('"') if found is not None else ""
             if name in known:
                 text = f"running code {_SAYS[rule]} {name} through its schema version: {query.text.strip()[:SHOWN]}"
-                yield Finding(rule=rule, text=text, hint=f"name the table itself: public.{name}", refuses=False)
+                hint = f"name the table itself: {plain(space)}.{plain(name)}"
+                yield Finding(rule=rule, text=text, hint=hint, refuses=False)

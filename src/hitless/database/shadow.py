@@ -188,17 +188,25 @@ def swapped(pieces: Pieces, shadow: Shadow, name: str, more: tuple[str, ...]) ->
         f"WHERE tgrelid = {literal(quoted(shadow.old))}::regclass AND NOT tgisinternal AND tgname !~ 'hitless_'"
     )
     gone = f"DROP TABLE {quoted(shadow.old)}"
-    names = _FINAL_NAMES.replace("TABLE_NAME", literal(quoted(name)))
+    link = fitted(f"{name}_{'_'.join(new for _, new in shadow.link)}_key")
+    names = _FINAL_NAMES.replace("TABLE_NAME", literal(quoted(name))).replace("LINK_NAME", literal(link))
     ours = (MARK, *(each.column for each in shadow.held))
     unmarked = f"ALTER TABLE {quoted(shadow.new)} " + ", ".join(f"DROP COLUMN {quoted(each)}" for each in ours)
     return pieces.plus(contract=(unmarked, *more, triggers, gone), last=(names, "DROP TABLE _hitless_triggers"))
 
 
-# names that PostgreSQL gave to indexes of the new table lose our prefix; the user's triggers come back
+# Names that PostgreSQL gave to indexes of the new table lose our prefix. That by which rows found each other goes, unless
+# a foreign key has come to need it. The user's triggers come back.
 _FINAL_NAMES = """DO $$ DECLARE each record; BEGIN
 FOR each IN SELECT i.oid::regclass AS name, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
   WHERE x.indrelid = TABLE_NAME::regclass AND i.relname LIKE '\\_hitless\\_%' LOOP
-  IF to_regclass(quote_ident(substr(each.relname, 10))) IS NULL THEN
+  IF each.relname LIKE '\\_hitless\\_link\\_%' THEN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = each.name) THEN
+      EXECUTE format('DROP INDEX %s', each.name);
+    ELSIF to_regclass(quote_ident(LINK_NAME)) IS NULL THEN
+      EXECUTE format('ALTER INDEX %s RENAME TO %I', each.name, LINK_NAME);
+    END IF;
+  ELSIF to_regclass(quote_ident(substr(each.relname, 10))) IS NULL THEN
     EXECUTE format('ALTER INDEX %s RENAME TO %I', each.name, substr(each.relname, 10));
   END IF;
 END LOOP;

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from hitless.database.names import PUBLIC, application_of, quoted, schema_of
+from hitless.database.names import PUBLIC, application_of, quoted, schema_of, schemas_in
 
 _GIVEN = re.compile(r"(?:-c\s*|--)search_path=(?P<path>(?:\\.|[^\s\\])+)")
 
@@ -21,7 +21,7 @@ def version_url(url: str, version: str) -> str:
     which stay behind the version. Sessions are named `hitless/VERSION` so that they can be counted.
     """
     given = _GIVEN.search(dict(parse_qsl(urlsplit(url).query)).get("options", ""))
-    behind = [each.strip() for each in re.sub(r"\\(.)", r"\1", given["path"]).split(",")] if given else [PUBLIC]
+    behind = schemas_in(re.sub(r"\\(.)", r"\1", given["path"])) if given else [PUBLIC]
     space = _named(behind[0])
     path = ",".join((quoted(schema_of(version, space)), *behind))
     return resolving(url, path, application_name=application_of(version, space))

@@ -160,7 +160,15 @@ async def test_other_schemas_with_two_changes_at_once_in_one_database(changing: 
 
 
 @pytest.mark.parametrize(
-    ("space", "path"), [("App S", '"App\\ S",public'), ("AppS", '"AppS"'), ("apps", "Apps"), ('a"b', '"a""b",public')]
+    ("space", "path"),
+    [
+        ("App S", '"App\\ S",public'),
+        ("AppS", '"AppS"'),
+        ("apps", "Apps"),
+        ('a"b', '"a""b",public'),
+        ("a, b", '"a,\\ b",public'),
+        ('a",b', '"a"",b"'),
+    ],
 )
 async def test_a_schema_whose_name_needs_quotes(space: str, path: str, changing: Make) -> None:
     change = changing(PEOPLE, LOUD % "people")

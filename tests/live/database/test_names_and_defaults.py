@@ -119,3 +119,27 @@ async def test_a_very_long_table_keeps_no_name_of_ours_either(changing: Make) ->
     await change.contract()
     kept = f"SELECT conname FROM pg_constraint WHERE conrelid = '{long}'::regclass AND conname LIKE '%hitless%'"
     assert change.rows(change.url, kept) == []
+
+
+NUMBERED = "  - shadow_table: {table: people, columns: [{name: key, type: text, pk: true}, {name: id, type: int}, {name: name, type: text}], up: {key: \"'p' || id\"}, down: {id: id}}\n"
+SEVERAL = "  - shadow_table: {table: people, rows: many, split_by: \"string_to_table(name, ',')\", columns: [{name: person, type: int, pk: true}, {name: place, type: int, pk: true}, {name: name, type: text}], up: {person: id, place: place, name: part}, down: {id: person, name: \"string_agg(name, ',')\"}}\n"
+
+
+@pytest.mark.parametrize(
+    ("setup", "text", "left"),
+    [
+        ("", NUMBERED, ["people_pkey"]),
+        ("", SEVERAL, ["people_pkey"]),
+        ("CREATE TABLE pets (owner int REFERENCES people);", NUMBERED, ["people_id_key", "people_pkey"]),
+    ],
+    ids=["another key", "several rows", "a foreign key needs it"],
+)
+async def test_the_index_by_which_rows_found_each_other_goes_with_the_old_side(
+    setup: str, text: str, left: list[str], changing: Make
+) -> None:
+    change = changing(PEOPLE + setup, "operations:\n" + text)
+    await change.begin()
+    await change.up_to_code()
+    await change.contract()
+    names = "SELECT indexname FROM pg_indexes WHERE tablename = 'people' ORDER BY 1"
+    assert change.rows(change.url, names) == [(each,) for each in left]

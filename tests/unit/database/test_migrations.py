@@ -12,7 +12,7 @@ from hitless.database.compile import compile_operation
 from hitless.database.compiled import renames
 from hitless.database.constraints import substituted
 from hitless.database.migration import Migration, in_order
-from hitless.database.names import NAME_LIMIT, fitted, quoted
+from hitless.database.names import NAME_LIMIT, fitted, quoted, schemas_in
 from hitless.database.pieces import Pieces
 from hitless.database.steps import Contract, Expand, schema_steps
 from hitless.database.urls import version_url
@@ -116,6 +116,13 @@ def test_a_version_is_chosen_in_the_url_and_what_stood_there_stays() -> None:
 def test_any_name_fits_and_cannot_leave_its_quotes(name: str) -> None:
     assert len(fitted(name).encode()) <= NAME_LIMIT
     assert quoted(name)[1:-1].replace('""', "") == name.replace('"', "")
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_a_search_path_comes_apart_between_its_names_whatever_is_in_them(names: list[str]) -> None:
+    path = [quoted(each) for each in names]
+    assert schemas_in(", ".join(path)) == schemas_in(",".join(path)) == path
+    assert schemas_in(f"{', '.join(path)}, public,$user ") == [*path, "public", "$user"]
 
 
 @pytest.mark.parametrize("name", ["20261125093000_by_time", "1_x", "0002_" + "n" * 48])
