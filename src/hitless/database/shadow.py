@@ -195,8 +195,7 @@ def swapped(pieces: Pieces, shadow: Shadow, name: str, more: tuple[str, ...]) ->
     return pieces.plus(contract=(unmarked, *more, triggers, gone), last=(names, "DROP TABLE _hitless_triggers"))
 
 
-# Names that PostgreSQL gave to indexes of the new table lose our prefix. That by which rows found each other goes, unless
-# a foreign key has come to need it. The user's triggers come back.
+# Indexes of the new table lose our prefix; that by which rows found each other goes, unless a foreign key needs it now.
 _FINAL_NAMES = """DO $$ DECLARE each record; BEGIN
 FOR each IN SELECT i.oid::regclass AS name, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
   WHERE x.indrelid = TABLE_NAME::regclass AND i.relname LIKE '\\_hitless\\_%' LOOP
