@@ -8,7 +8,7 @@ from hitless.database.catalogue import Column, Table
 from hitless.database.indexing import column_rules, constrain, not_null
 from hitless.database.names import literal, quoted, temporary
 from hitless.database.pieces import Fill, Pieces
-from hitless.database.twice import mapped_through_both, original
+from hitless.database.twice import downs_through_both, mapped_through_both, original
 from hitless.kit.errors import Refused
 
 
@@ -102,6 +102,32 @@ def stand_in(
         going=((table.physical, old),),
     )
     return _shaped(pieces, name, logical, column)
+
+
+def without_stand_in(pieces: Pieces, change: m.DropColumn) -> Pieces:
+    """Drop a column that the same change has altered: what altered it lives on in what the old side gets.
+
+    Raises Refused `changed-twice` where an index or a constraint of this change is on the stand-in.
+    """
+    name, table = change.table, pieces.new.table(change.table)
+    column = table.columns[change.column]
+    base, old = quoted(table.physical), original(pieces, table.physical, column.physical)
+    pieces = downs_through_both(pieces, name, change.column, change.down if change.down is not None else "NULL")
+    pieces = pieces.minus(_shaped(Pieces(old=pieces.old, new=pieces.new), name, change.column, column))
+    replaced = {each: to for each, to in pieces.replaced[table.physical].items() if each != old}
+    owned = f" OWNED BY {base}.{quoted(column.physical)}"
+    pieces = replace(
+        pieces,
+        new=pieces.new.with_table(name, table.without(change.column)),
+        prepare=tuple(each for each in pieces.prepare if not each.endswith(owned)),
+        replaced={**pieces.replaced, table.physical: replaced},
+    )
+    texts = (*pieces.expand, *pieces.guards, *pieces.contract, *(each.sql for each in pieces.builds))
+    if any(base in each and quoted(column.physical) in each for each in texts):
+        text = f"{name}.{change.column} is altered, gets an index, a rule or a comment, and is dropped in one change"
+        raise Refused("changed-twice", text, "leave out what is on the column: it goes anyway")
+    pieces = pieces.with_default(table.physical, column.physical, None)
+    return pieces.plus(destroys=(f"column {name}.{change.column}",))
 
 
 def _shaped(pieces: Pieces, name: str, logical: str, column: Column) -> Pieces:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from hitless.database import operations as m
-from hitless.database.altering import alter_column, create_constraint, drop_constraint, fill
+from hitless.database.altering import alter_column, create_constraint, drop_constraint, fill, without_stand_in
 from hitless.database.catalogue import Column, Table
 from hitless.database.constraints import column_definition, table_constraint
+from hitless.database.fresh import add_at_once, alter_at_once, drop_at_once, is_fresh
 from hitless.database.indexing import column_rules, constrain, index, not_null
 from hitless.database.migration import Operation
 from hitless.database.names import fitted, listed, literal, quoted, temporary
@@ -27,18 +28,14 @@ def compile_operation(operation: Operation, pieces: Pieces) -> Pieces:
     match change:
         case m.CreateTable():
             return _create_table(change, pieces)
-        case m.AddColumn():
-            return _add_column(change, pieces)
-        case m.AlterColumn():
-            return alter_column(change, pieces)
+        case m.AddColumn() | m.AlterColumn() | m.DropColumn() | m.RenameColumn():
+            return _column(change, pieces)
         case m.CreateConstraint():
             return create_constraint(change, pieces)
         case m.DropConstraint() | m.DropMulticolumnConstraint():
             return drop_constraint(change, pieces)
         case m.CreateIndex() | m.DropIndex():
             return index(change, pieces)
-        case m.DropColumn() | m.RenameColumn():
-            return _column(change, pieces)
         case m.ShadowTable():
             made = compile_shadow(change, pieces)
             return _with_constraints(change, made.new.table(change.table).physical, made)
@@ -46,6 +43,19 @@ def compile_operation(operation: Operation, pieces: Pieces) -> Pieces:
             return _enum(change, pieces)
         case _:
             return _whole(change, pieces)
+
+
+def _column(change: m.AddColumn | m.AlterColumn | m.DropColumn | m.RenameColumn, pieces: Pieces) -> Pieces:
+    fresh = is_fresh(pieces, change.table)
+    match change:
+        case m.AddColumn():
+            return add_at_once(change, pieces) if fresh else _add_column(change, pieces)
+        case m.AlterColumn():
+            return alter_at_once(change, pieces) if fresh else alter_column(change, pieces)
+        case m.DropColumn():
+            return drop_at_once(change, pieces) if fresh else _drop_column(change, pieces)
+        case m.RenameColumn():
+            return _rename_column(change, pieces)
 
 
 def _whole(change: Any, pieces: Pieces) -> Pieces:
@@ -143,14 +153,17 @@ def _create_table(change: m.CreateTable, pieces: Pieces) -> Pieces:
     return pieces.plus(expand=(create, *comments), rollback=(f"DROP TABLE IF EXISTS {base}",), created=(change.name,))
 
 
-def _column(change: m.DropColumn | m.RenameColumn, pieces: Pieces) -> Pieces:
+def _rename_column(change: m.RenameColumn, pieces: Pieces) -> Pieces:
+    table = pieces.new.table(change.table)
+    table.column(change.from_, change.table)
+    if change.to in table.columns:
+        raise Refused("name-taken", f"{change.table} has a column {change.to!r} already", "choose another name")
+    return replace(pieces, new=pieces.new.with_table(change.table, table.renamed(change.from_, change.to)))
+
+
+def _drop_column(change: m.DropColumn, pieces: Pieces) -> Pieces:
     table = pieces.new.table(change.table)
     base = quoted(table.physical)
-    if isinstance(change, m.RenameColumn):
-        table.column(change.from_, change.table)
-        if change.to in table.columns:
-            raise Refused("name-taken", f"{change.table} has a column {change.to!r} already", "choose another name")
-        return replace(pieces, new=pieces.new.with_table(change.table, table.renamed(change.from_, change.to)))
     column = table.column(change.column, change.table)
     if change.down is None and not (column.nullable or column.default or column.generated):
         raise Refused(
@@ -159,8 +172,7 @@ def _column(change: m.DropColumn | m.RenameColumn, pieces: Pieces) -> Pieces:
             "give the operation a `down`, for example down: \"''\"",
         )
     if original(pieces, table.physical, column.physical) is not None:
-        text = f"{change.table}.{change.column} is altered and dropped in one change"
-        raise Refused("changed-twice", text, "leave out what alters it: the column goes anyway")
+        return without_stand_in(pieces, change)
     shrunk = table.without(change.column)
     pieces = replace(pieces, new=pieces.new.with_table(change.table, shrunk))
     if change.down is not None:

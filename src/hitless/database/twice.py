@@ -1,13 +1,17 @@
 """A column that two operations of one change alter gets one stand-in, whose mappings go through both. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from hitless.database import operations as m
 from hitless.database.catalogue import Column
 from hitless.database.constraints import put_in, words_of
+from hitless.database.names import quoted
 from hitless.database.pieces import Fill, Pieces
 from hitless.kit.errors import Refused
+
+_QUERY = re.compile(r"\bSELECT\b", re.IGNORECASE)
 
 
 def original(pieces: Pieces, table: str, physical: str) -> str | None:
@@ -31,12 +35,12 @@ def mapped_through_both(
             expression = _through(both[0], logical, fill.expression, before, fill)
             written = {each.column for each in pieces.fills if each.table == fill.table and each.upward}
             names = {each: column.physical for each, column in table.columns.items() if column.physical not in written}
-            made = replace(fill, expression=expression, row=_both(fill, names, name), type=kind)
+            made = replace(fill, expression=expression, row=_both(fill, names, both[0], name), type=kind)
         elif fill.table == table.physical and not fill.upward and fill.column == old:
             once = next(each for each, physical in fill.row.items() if physical == before.physical)
             expression = _through(fill.expression, once, both[1], before, fill)
             names = {each: column.physical for each, column in table.columns.items()}
-            made = replace(fill, expression=expression, row=_both(fill, names, name))
+            made = replace(fill, expression=expression, row=_both(fill, names, both[1], name))
         else:
             fills.append(fill)
             continue
@@ -44,16 +48,58 @@ def mapped_through_both(
     return replace(pieces, fills=tuple(fills))
 
 
+def downs_through_both(pieces: Pieces, name: str, logical: str, down: str) -> Pieces:
+    """Have a column of the old side follow from a new row that has not even its stand-in, whose mapping up goes.
+
+    Raises Refused `changed-twice` where a name means something else to either mapping.
+    """
+    table = pieces.new.table(name)
+    before = table.columns[logical]
+    old = original(pieces, table.physical, before.physical)
+    names = {each: column.physical for each, column in table.without(logical).columns.items()}
+    fills = []
+    for fill in pieces.fills:
+        if fill.table == table.physical and not fill.upward and fill.column == old:
+            once = next(each for each, physical in fill.row.items() if physical == before.physical)
+            row = {each: physical for each, physical in fill.row.items() if each != once}
+            made = replace(fill, expression=_through(fill.expression, once, down, before, fill), row=row)
+            fills.append(replace(made, row=_both(replace(fill, row=row), names, down, name)))
+        elif not (fill.table == table.physical and fill.upward and fill.column == before.physical):
+            fills.append(_unread(fill, before.physical, name))
+    return replace(pieces, fills=tuple(fills))
+
+
 def _through(outer: str, name: str, inner: str, between: Column, fill: Fill) -> str:
+    outer = unqualified(outer, fill.alias)
     if fill.alias in words_of(outer):
         raise _unclear(fill.alias, f"{outer!r} names its table")
     return put_in(outer, name, f"(({inner})::{between.type})")
 
 
-def _both(fill: Fill, names: Mapping[str, str], table: str) -> dict[str, str]:
-    if differs := [each for each in names if fill.row.get(each, names[each]) != names[each]]:
+def unqualified(expression: str, table: str) -> str:
+    """Take away the table that stands before its columns; not in a query, where a bare name may be another table's."""
+    if _QUERY.search(expression):
+        return expression
+    names = "|".join(re.escape(each) for each in (table, quoted(table)))
+    text = r"'(?:[^']|'')*'"
+    return re.sub(rf"({text})|(?<![\w\".])(?:{names})\s*\.\s*", lambda found: found[1] or "", expression)
+
+
+def _both(fill: Fill, names: Mapping[str, str], more: str, table: str) -> dict[str, str]:
+    """Return what a mapping reads that is put together of one before and `more`, which knows columns by `names`."""
+    first, second = words_of(fill.expression), words_of(more)
+    both = [each for each in names if each in first and each in second]
+    if differs := [each for each in both if fill.row.get(each, names[each]) != names[each]]:
         raise _unclear(table, f"{differs[0]!r} is not the same column to both")
-    return {**names, **fill.row}
+    return {**names, **{each: column for each, column in fill.row.items() if each in first or each not in second}}
+
+
+def _unread(fill: Fill, gone: str, table: str) -> Fill:
+    """Raise Refused `changed-twice` where a mapping reads a stand-in that is not made after all."""
+    names = [each for each, physical in fill.row.items() if physical == gone]
+    if any(each in words_of(fill.expression) for each in names):
+        raise _unclear(table, f"{fill.column} follows from {names[0]}")
+    return replace(fill, row={each: physical for each, physical in fill.row.items() if each not in names})
 
 
 def _unclear(table: str, why: str) -> Refused:

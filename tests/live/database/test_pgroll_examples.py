@@ -34,7 +34,9 @@ def columns(url: str) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-@pytest.mark.parametrize("together", [1, 2], ids=["each a change", "two files in a change"])
+@pytest.mark.parametrize(
+    "together", [1, 2, 10], ids=["each a change", "two files in a change", "ten files in a change"]
+)
 async def test_each_example_starts_rolls_back_starts_again_and_completes(database_url: str, together: int) -> None:
     driver = DatabaseDriver(lambda _: database_url)
     migrations = [Migration(name=name, text=text) for name, text in EXAMPLES.items()]

@@ -18,16 +18,21 @@ ITEMS = Table(
     columns={
         "id": Column(physical="id", type="bigint", nullable=False),
         "name": Column(physical="name", type="text"),
+        "size": Column(physical="size", type="integer"),
         "total": Column(physical="total", type="integer", generated=True),
     },
     key=("id",),
     indexes=(Index(name="items_name", definition="CREATE INDEX items_name ON items USING btree (name)"),),
 )
 ALTERED = {"alter_column": {"table": "items", "column": "name", "type": "int", "up": "1", "down": "'1'"}}
-AGAIN_BY_TABLE = {"alter_column": {**ALTERED["alter_column"], "up": "items.name + 1"}}
+AGAIN_BY_QUERY = {"alter_column": {**ALTERED["alter_column"], "up": "(SELECT items.name + 1)"}}
+OTHERWISE = {"rename_constraint": {"table": "items", "from": "few", "to": "many"}}
+SQL = {"sql": {"up": "SELECT 1", "down": "SELECT 1"}}
+INDEXED = {"create_index": {"name": "by_name", "table": "items", "columns": [{"column": "name"}]}}
+DROPPED = {"drop_column": {"table": "items", "column": "name", "down": "'x'"}}
+READING = {"alter_column": {"table": "items", "column": "size", "type": "text", "up": "size::text", "down": "name"}}
 CHECKED = {"alter_column": {"table": "items", "column": "name", "check": {"name": "few", "constraint": "name <> ''"}}}
 ADDED = {"add_column": {"table": "items", "column": {"name": "more", "type": "int", "nullable": True}}}
-RENAMED = {"rename_column": {"table": "items", "from": "more", "to": "other"}}
 KEY = [{"name": "id", "type": "bigint", "pk": True}]
 
 
@@ -48,10 +53,11 @@ def shadow(**more: object) -> dict[str, object]:
     ("code", "operations", "table"),
     [
         ("cannot-add", [{"add_column": {"table": "items", "column": {"name": "name", "type": "text"}}}], {}),
-        ("changed-twice", [ALTERED, AGAIN_BY_TABLE], {}),
-        ("changed-twice", [CHECKED, {"drop_constraint": {"table": "items", "name": "few"}}], {}),
-        ("changed-twice", [ADDED, RENAMED, {"alter_column": {**ALTERED["alter_column"], "column": "other"}}], {}),
-        ("changed-twice", [ALTERED, {"drop_column": {"table": "items", "column": "name", "down": "'x'"}}], {}),
+        ("changed-twice", [ALTERED, AGAIN_BY_QUERY], {}),
+        ("changed-twice", [CHECKED, OTHERWISE, {"drop_constraint": {"table": "items", "name": "few"}}], {}),
+        ("changed-twice", [ADDED, SQL, {"alter_column": {**ALTERED["alter_column"], "column": "more"}}], {}),
+        ("changed-twice", [ALTERED, INDEXED, DROPPED], {}),
+        ("changed-twice", [ALTERED, READING, DROPPED], {}),
         ("changed-twice", [ALTERED, shadow()], {}),
         (
             "constraint-incomplete",
