@@ -43,7 +43,7 @@ async def leaf_indexes(target: Target, table: str, index: str) -> dict[str, str]
 
 
 async def taken_over(target: Target, build: Build) -> list[str]:
-    """Write what makes a unique constraint of a partitioned table from the indexes of its partitions.
+    """Write what makes a unique constraint or a key of a partitioned table from the indexes of its partitions.
 
     Each partition gets its own first; the table's then finds them there, and nothing is built while it is locked.
     """
@@ -51,10 +51,13 @@ async def taken_over(target: Target, build: Build) -> list[str]:
         return []
     rows = await target.rows(LEAVES, quoted(build.table))
     wanted = build.name.removeprefix("_hitless_")
-    takes = []
+    takes = list(build.first)
     for row in rows:
         index, name = fitted(f"{build.name}_{row['leaf']}"), fitted(f"{row['leaf']}_{wanted}")
-        takes.append(f"ALTER TABLE {row['name']} ADD CONSTRAINT {quoted(name)} UNIQUE USING INDEX {quoted(index)}")
+        if await target.rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", quoted(name)):
+            name = fitted(f"{row['leaf']}_{wanted}_key")  # what it takes the place of is called so
+        take = f"{build.kind} USING INDEX {quoted(index)}{build.deferrable}"
+        takes.append(f"ALTER TABLE {row['name']} ADD CONSTRAINT {quoted(name)} {take}")
     return [*takes, build.constraint]
 
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hitless.database import operations as m
-from hitless.database.catalogue import Catalogue, Table
-from hitless.database.names import fitted, listed, quoted
+from hitless.database.catalogue import Catalogue, Index, Table
+from hitless.database.names import fitted, listed, literal, quoted
 from hitless.database.pieces import Build, Pieces
 from hitless.kit.errors import Refused
 
+_LATER = re.compile(r" DEFERRABLE( INITIALLY DEFERRED)?$")
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -132,24 +133,37 @@ def _copied_indexes(pieces: Pieces, table: Table, names: Mapping[str, str]) -> P
         copy = fitted(f"_hitless_{index.name}")
         unique = "UNIQUE " if index.unique else ""
         create = f"CREATE {unique}INDEX CONCURRENTLY {quoted(copy)} ON {base} USING {substituted(rest, names)}"
+        build = Build(name=copy, table=table.physical, sql=create, partitioned=table.partitioned)
         take = f"ALTER INDEX {quoted(copy)} RENAME TO {quoted(index.name)}"
         if index.constraint:
-            unpartitioned(table, index.name)
-            take = f"ALTER TABLE {base} ADD CONSTRAINT {quoted(index.name)} UNIQUE USING INDEX {quoted(copy)}"
-        build = Build(name=copy, table=table.physical, sql=create, partitioned=table.partitioned)
+            build, take = _unique_again(build, table, index, names)
         pieces = pieces.plus(builds=(build,), contract=(take,))
     return pieces
 
 
-def unpartitioned(table: Table, name: str) -> None:
-    """Raise Refused for what PostgreSQL can give a partitioned table only by reading all of it under a lock."""
-    if table.partitioned:
-        raise Refused(
-            "partitioned-unique",
-            f"{name}: PostgreSQL cannot give partitioned {table.physical} a key, a deferrable constraint, or one in "
-            "the place of another, without a long lock",
-            "create_index with unique: true keeps the same rows out and serves ON CONFLICT; or use shadow_table",
-        )
+def _unique_again(build: Build, table: Table, index: Index, names: Mapping[str, str]) -> tuple[Build, str]:
+    """Make a unique constraint of what was built; a partitioned table has it by another name until the old one goes."""
+    base, name, copy = quoted(table.physical), quoted(index.name), quoted(build.name)
+    whole = next(each.definition for each in table.constraints if each.name == index.name)
+    later = _LATER.search(whole)
+    deferrable = later[0] if later is not None else ""
+    if not table.partitioned:
+        return build, f"ALTER TABLE {base} ADD CONSTRAINT {name} UNIQUE USING INDEX {copy}{deferrable}"
+    whole = f"ALTER TABLE {base} ADD CONSTRAINT {copy} {substituted(whole, names)}"
+    parts = _NAMES_OF_PARTS.replace("TABLE_NAME", literal(base))
+    rename = f"ALTER TABLE {base} RENAME CONSTRAINT {copy} TO {name}; {parts}"
+    return replace(build, constraint=whole, deferrable=deferrable), rename
+
+
+# what PostgreSQL calls after a stand-in in partitions that have partitions themselves
+_NAMES_OF_PARTS = """DO $$ DECLARE each record; wanted name; BEGIN
+FOR each IN SELECT k.conrelid::regclass AS part, k.conname FROM pg_partition_tree(TABLE_NAME) t
+  JOIN pg_constraint k ON k.conrelid = t.relid WHERE t.level > 0 AND k.contype = 'u' AND k.conname ~ '_hitless_' LOOP
+  wanted := replace(each.conname, '_hitless_', '');
+  IF to_regclass(quote_ident(wanted)) IS NULL THEN
+    EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', each.part, each.conname, wanted);
+  END IF;
+END LOOP; END $$"""
 
 
 def _copied_constraints(pieces: Pieces, table: Table, names: Mapping[str, str]) -> Pieces:

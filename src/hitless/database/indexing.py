@@ -1,7 +1,7 @@
 """Indexes and constraints of the new side: built beside running writes, checked later. Pure."""
 
 from hitless.database import operations as m
-from hitless.database.constraints import substituted, table_constraint, unpartitioned, words_of
+from hitless.database.constraints import substituted, table_constraint, words_of
 from hitless.database.names import fitted, listed, quoted
 from hitless.database.pieces import Build, Pieces
 from hitless.database.reshape import with_exclusion
@@ -59,8 +59,6 @@ def constrain(pieces: Pieces, name: str, wanted: m.ConstraintModel) -> Pieces:
                 pieces = pieces.plus(checks=((table.physical, read, f"({condition})"),))
             return pieces.plus(guards=(guard,), validate=(check,), rollback=(drop,))
         case "unique" | "primary_key":
-            if wanted.type == "primary_key" or wanted.deferrable:
-                unpartitioned(table, wanted.name)
             return _unique(pieces, name, wanted, physical)
         case "exclude":
             made = with_exclusion(pieces, name, wanted)
@@ -82,17 +80,28 @@ def _unique(pieces: Pieces, name: str, wanted: m.ConstraintModel, physical: dict
     later = " DEFERRABLE" if wanted.deferrable else ""
     later += " INITIALLY DEFERRED" if wanted.initially_deferred else ""
     add = f"ALTER TABLE {base} ADD CONSTRAINT {quoted(wanted.name)} {kind} USING INDEX {quoted(made)}{later}"
-    if table.partitioned:
-        whole = f"ALTER TABLE {base} ADD CONSTRAINT {quoted(wanted.name)} UNIQUE{nulls} ({columns}){include}{storage}"
-        made_of = Build(name=made, table=table.physical, sql=build, partitioned=True, constraint=whole)
-        return pieces.plus(builds=(made_of,))
-    pieces = pieces.plus(builds=(Build(name=made, table=table.physical, sql=build),))
     if wanted.type == "primary_key":
         for each in wanted.columns:
             column = table.columns[each]
             if column.nullable and not column.physical.startswith("_hitless_"):
                 pieces = not_null(pieces, table.physical, column.physical)
-    return pieces.plus(contract=(add,))
+    if not table.partitioned:
+        return pieces.plus(builds=(Build(name=made, table=table.physical, sql=build),), contract=(add,))
+    whole = (
+        f"ALTER TABLE {base} ADD CONSTRAINT {quoted(wanted.name)} {kind}{nulls} ({columns}){include}{storage}{later}"
+    )
+    strict = tuple(f"ALTER TABLE {base} ALTER {quoted(physical[each])} SET NOT NULL" for each in wanted.columns)
+    parts = Build(
+        name=made,
+        table=table.physical,
+        sql=build,
+        partitioned=True,
+        constraint=whole,
+        kind=kind,
+        deferrable=later,
+        first=strict if wanted.type == "primary_key" else (),
+    )
+    return pieces.plus(builds=(parts,))
 
 
 def not_null(pieces: Pieces, base: str, column: str) -> Pieces:

@@ -30,6 +30,9 @@ class Build:
     sql: str
     partitioned: bool = False  # then each partition gets its own, and they are put together
     constraint: str = ""  # of a partitioned table, which takes over the indexes of its partitions at contract
+    kind: str = "UNIQUE"  # of that constraint, or PRIMARY KEY
+    deferrable: str = ""  # what stands behind it, in SQL
+    first: tuple[str, ...] = ()  # what a key needs before that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,11 +91,6 @@ def shadow(**more: object) -> dict[str, object]:
             {},
         ),
         ("no-such-index", [{"drop_index": {"name": "gone"}}], {}),
-        (
-            "partitioned-unique",
-            [{"create_constraint": {"table": "items", "name": "once", "type": "primary_key", "columns": ["name"]}}],
-            {"partitioned": True},
-        ),
         ("row-security", [shadow()], {"secured": True}),
         ("no-key", [shadow()], {"key": ()}),
         ("rows-one", [shadow(split_by="name")], {}),
