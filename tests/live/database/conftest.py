@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from hitless.database.driver import DatabaseDriver, baseline
 from hitless.database.migration import Migration
@@ -16,6 +17,42 @@ from hitless.plan.ports import Moment
 OLD, NEW = "0001_before", "0002_change"
 EXAMPLES = int(os.environ.get("HITLESS_EXAMPLES", "5"))  # of each property; more are other ones each time
 DERANDOMIZED = "HITLESS_EXAMPLES" not in os.environ
+ANY_WRITES = settings(  # of properties: each example is a database of its own, and none is kept
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=DERANDOMIZED,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+SPLIT = """
+operations:
+  - shadow_table:
+      table: articles
+      rows: many
+      split_by: string_to_table(tags, ',')
+      columns:
+        - {name: article, type: int, pk: true}
+        - {name: place, type: int, pk: true}
+        - {name: title, type: text}
+        - {name: tag, type: text}
+      up: {article: id, place: place, tag: part}
+      down: {id: article, title: max(title), tags: "string_agg(tag, ',' ORDER BY place)"}
+"""
+MERGE = """
+operations:
+  - shadow_table:
+      table: stock
+      rows: many
+      merge_on: [product]
+      split_by: unnest(amounts)
+      columns:
+        - {name: product, type: text, pk: true}
+        - {name: ids, type: "int[]"}
+        - {name: amounts, type: "int[]"}
+      up: {ids: array_agg(id ORDER BY id), amounts: array_agg(amount ORDER BY id)}
+      down: {id: "ids[place]", product: product, amount: part}
+"""
 
 
 async def note(remark: dict[str, object]) -> None:

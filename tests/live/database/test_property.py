@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.live.database.conftest import DERANDOMIZED, EXAMPLES, MOMENT, NEW
+from tests.live.database.conftest import ANY_WRITES, MOMENT, NEW
 
 from hitless.database.driver import rolling, switched
 from hitless.database.steps import Withdraw
@@ -172,14 +172,7 @@ def compare(connection: psycopg.Connection[Any], rows: dict[int, dict[str, Any]]
 
 @pytest.mark.parametrize("shadow", [False, True], ids=["in place", "shadow"])
 def test_both_versions_always_show_what_the_model_shows(changing: Callable[[str, str], Any], shadow: bool) -> None:
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=DERANDOMIZED,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
-    )
+    @ANY_WRITES
     @given(chosen=st.sets(st.integers(0, 5), min_size=1), early=WRITES, late=WRITES, after=WRITES)
     def check(chosen: set[int], early: list[Any], late: list[Any], after: list[Any]) -> None:
         if 4 in chosen:

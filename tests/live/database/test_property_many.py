@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.live.database.conftest import DERANDOMIZED, EXAMPLES, MOMENT, NEW
+from tests.live.database.conftest import ANY_WRITES, MERGE, MOMENT, NEW, SPLIT
 
 from hitless.database.driver import rolling, switched
 from hitless.database.steps import Withdraw
@@ -19,37 +19,9 @@ ARTICLES = """
 CREATE TABLE articles (id int PRIMARY KEY, title text NOT NULL, tags text NOT NULL);
 INSERT INTO articles SELECT g, 't' || g, 'a,b' || g FROM generate_series(1, 12) g;
 """
-SPLIT = """
-operations:
-  - shadow_table:
-      table: articles
-      rows: many
-      split_by: string_to_table(tags, ',')
-      columns:
-        - {name: article, type: int, pk: true}
-        - {name: place, type: int, pk: true}
-        - {name: title, type: text}
-        - {name: tag, type: text}
-      up: {article: id, place: place, tag: part}
-      down: {id: article, title: max(title), tags: "string_agg(tag, ',' ORDER BY place)"}
-"""
 STOCK = """
 CREATE TABLE stock (id int PRIMARY KEY, product text NOT NULL, amount int NOT NULL);
 INSERT INTO stock SELECT g, 'p' || g % 4, g FROM generate_series(1, 12) g;
-"""
-MERGE = """
-operations:
-  - shadow_table:
-      table: stock
-      rows: many
-      merge_on: [product]
-      split_by: unnest(amounts)
-      columns:
-        - {name: product, type: text, pk: true}
-        - {name: ids, type: "int[]"}
-        - {name: amounts, type: "int[]"}
-      up: {ids: array_agg(id ORDER BY id), amounts: array_agg(amount ORDER BY id)}
-      down: {id: "ids[place]", product: product, amount: part}
 """
 Rows = dict[Any, tuple[Any, ...]]
 
@@ -243,14 +215,7 @@ def compare(connection: Any, table: str, columns: str, keys: int, rows: Rows, sa
 
 @pytest.mark.parametrize("model", [Articles, Stock], ids=["split", "merge"])
 def test_both_versions_always_show_what_the_model_shows(changing: Callable[[str, str], Any], model: Any) -> None:
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=DERANDOMIZED,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
-    )
+    @ANY_WRITES
     @given(early=WRITES, late=WRITES, after=WRITES)
     def check(early: list[Any], late: list[Any], after: list[Any]) -> None:
         asyncio.run(_lived(changing(model.setup, model.change), model(), early, late, after))

@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.live.database.conftest import DERANDOMIZED, EXAMPLES, MOMENT, NEW
+from tests.live.database.conftest import ANY_WRITES, MOMENT, NEW
 
 from hitless.database.driver import rolling, switched, unmappable
 from hitless.database.steps import Withdraw
@@ -131,14 +131,7 @@ class Model:
 
 @pytest.mark.parametrize("text", [IN_PLACE, SHADOW], ids=["in place", "shadow"])
 def test_what_the_old_side_cannot_hold_is_always_known(changing: Callable[[str, str], Any], text: str) -> None:
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=DERANDOMIZED,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
-    )
+    @ANY_WRITES
     @given(before=WRITES, after=WRITES)
     def check(before: list[Any], after: list[Any]) -> None:
         asyncio.run(_lived(changing(SETUP, text), text, before, after))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from tests.live.database.conftest import MOMENT
+from tests.live.database.conftest import MERGE, MOMENT, SPLIT
 
 from hitless.database.driver import rolled_so_far
 from hitless.kit.errors import Refused
@@ -46,38 +46,10 @@ TAGGED = """
 CREATE TABLE articles (id int PRIMARY KEY, title text NOT NULL, tags text NOT NULL);
 INSERT INTO articles SELECT g, 'title ' || g, 'a,b' || g || ',c' FROM generate_series(1, 60) g;
 """
-SPLIT = """
-operations:
-  - shadow_table:
-      table: articles
-      rows: many
-      split_by: string_to_table(tags, ',')
-      columns:
-        - {name: article, type: int, pk: true}
-        - {name: place, type: int, pk: true}
-        - {name: title, type: text}
-        - {name: tag, type: text}
-      up: {article: id, place: place, tag: part}
-      down: {id: article, title: max(title), tags: "string_agg(tag, ',' ORDER BY place)"}
-"""
 LINES = """
 CREATE TABLE stock (id int PRIMARY KEY, product text NOT NULL, amount int NOT NULL);
 CREATE INDEX stock_product ON stock (product);
 INSERT INTO stock SELECT g, 'p' || g % 20, g FROM generate_series(1, 100) g;
-"""
-MERGE = """
-operations:
-  - shadow_table:
-      table: stock
-      rows: many
-      merge_on: [product]
-      split_by: unnest(amounts)
-      columns:
-        - {name: product, type: text, pk: true}
-        - {name: ids, type: "int[]"}
-        - {name: amounts, type: "int[]"}
-      up: {ids: array_agg(id ORDER BY id), amounts: array_agg(amount ORDER BY id)}
-      down: {id: "ids[place]", product: product, amount: part}
 """
 
 
