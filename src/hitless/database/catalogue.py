@@ -20,6 +20,7 @@ class Column:
     generated: bool = False  # identity or expression: PostgreSQL fills it in
     expression: str | None = None  # of a generated column
     sequence: str | None = None  # that a serial or identity column owns, as SQL names it
+    always: bool = False  # an identity column that nobody may set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'DateStyle', 'I
 COLUMNS = """
 SELECT c.relname AS base, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        NOT a.attnotnull AS nullable, pg_get_expr(d.adbin, d.adrelid) AS expression, a.attgenerated <> '' AS computed,
-       (a.attidentity <> '' OR a.attgenerated <> '') AS generated,
+       (a.attidentity <> '' OR a.attgenerated <> '') AS generated, a.attidentity = 'a' AS always,
        CASE WHEN a.attidentity <> '' OR d.oid IS NOT NULL THEN
          pg_get_serial_sequence(quote_ident(current_schema()) || '.' || quote_ident(c.relname), a.attname)
        END AS sequence,

@@ -55,6 +55,7 @@ def _column(row: Row) -> Column:
         generated=row["generated"],
         expression=row["expression"] if row["computed"] else None,
         sequence=row["sequence"],
+        always=row["always"],
     )
 
 

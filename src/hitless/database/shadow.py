@@ -169,6 +169,7 @@ def _made(change: m.ShadowTable, pieces: Pieces, shadow: Shadow, old: Table) -> 
         name = fitted(f"_hitless_link_{old.physical}")
         statements.append(f"CREATE {unique}INDEX {quoted(name)} ON {base} ({listed(link)})")
     pieces = pieces.plus(expand=tuple(statements), rollback=(f"DROP TABLE IF EXISTS {base}",))
+    pieces = _settable(pieces, shadow, old)
     pieces = _keys(change, pieces, shadow)
     counters = tuple(
         takeover(each, str(taken[each.name]), shadow.new) for each in change.columns if taken.get(each.name)
@@ -225,6 +226,16 @@ def _counted(column: m.ColumnModel, sequence: str | None) -> dict[str, object]:
     kept = column.generated if column.generated and column.generated.expression else None
     text = "::text" if kind(column.type) == "text" else ""
     return {"default": column.default or f"nextval({literal(sequence)}){text}", "generated": kept}
+
+
+def _settable(pieces: Pieces, shadow: Shadow, old: Table) -> Pieces:
+    """Let triggers write identity columns of the old table: PostgreSQL forbids it even where the value stays."""
+    written, base = {each.column for each in shadow.downs}, quoted(old.physical)
+    for each in old.columns.values():
+        if each.always and each.physical in written:
+            alter = f"ALTER TABLE {base} ALTER {quoted(each.physical)} SET GENERATED"
+            pieces = pieces.plus(expand=(f"{alter} BY DEFAULT",), rollback=(f"{alter} ALWAYS",))
+    return pieces
 
 
 def takeover(column: m.ColumnModel, sequence: str, table: str) -> str:

@@ -105,6 +105,35 @@ async def test_a_key_gets_a_wider_type_and_an_address_is_split_while_both_versio
     assert change.rows(change.url, "SELECT count(*) FROM seen WHERE what = 'INSERT503'") == [(1,)]
 
 
+@pytest.mark.parametrize("kind", ["ALWAYS", "BY DEFAULT"])
+async def test_both_versions_change_rows_whose_key_is_an_identity_column(
+    changing: Callable[[str, str], Any], kind: str
+) -> None:
+    change = changing(
+        ORDERS.replace("id serial", f"id bigint GENERATED {kind} AS IDENTITY", 2).replace(
+            f"lines (id bigint GENERATED {kind} AS IDENTITY", "lines (id serial"
+        ),
+        RETYPED,
+    )
+    await change.begin()
+    before = change.catalogue()
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    change.rows(new, "UPDATE orders SET street = 'Y', cents = 300 WHERE id = 7")
+    assert change.rows(old, "SELECT total, address FROM orders WHERE id = 7") == [(3, "Y, Town")]
+    change.rows(old, "UPDATE orders SET total = 4 WHERE id = 7")
+    upsert = "INSERT INTO orders (id, customer, cents) VALUES (7, 2, 300) ON CONFLICT (id) DO UPDATE SET cents = orders.cents + excluded.cents RETURNING cents"
+    assert change.rows(new, upsert) == [(700,)]
+    assert change.rows(old, "SELECT total FROM orders WHERE id = 7") == [(7,)]
+    await change.verify()
+    await change.back()
+    assert change.catalogue() == before
+    await change.up_to_code()
+    await change.contract()
+    change.rows(new, "UPDATE orders SET cents = 5 WHERE id = 7")
+    assert change.rows(new, "INSERT INTO orders (customer, cents) VALUES (1, 1) RETURNING id") == [(501,)]
+
+
 async def test_one_row_becomes_several(changing: Callable[[str, str], Any]) -> None:
     change = changing(TAGGED, SPLIT)
     await change.begin()
