@@ -1,7 +1,7 @@
 """Who failed, and when a failure of the same user is evidence again. Pure.
 
 A user's first failure counts. As long as the user stays bad, a failure counts again only after a pause that doubles,
-and only when others have failed in the same arm meanwhile: more of them each time, and four times as many for a user
+and only when others have failed in the same arm meanwhile: more of them each time, and eight times as many for a user
 who was never well in between. So one user who always fails proves nothing, and an error that everybody meets is not
 forgotten over a long step. Where nobody else fails, the pause is hours: an arm of three users must not fall silent for
 ever.
@@ -23,7 +23,7 @@ LONELY_PAUSE_MS = 4 * 3600 * 1000  # after it a failure counts whatever others d
 LEVELS = 9  # how often the pause doubles at most: 60 s to about 8 h
 FIRST_OTHERS = 8  # failures of others in the same arm before the same user counts again; doubles as well
 WELL = 5  # good requests in a row, also in a pause: the user does not always fail
-NEVER_WELL = 2  # doublings of FIRST_OTHERS for a user who does
+NEVER_WELL = 3  # doublings of FIRST_OTHERS for a user who does
 FORGET_MS = 24 * 3600 * 1000  # after the last failure that counted
 
 

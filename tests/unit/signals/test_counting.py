@@ -181,7 +181,7 @@ def test_where_many_fail_on_the_old_version_everybody_is_new_in_the_test() -> No
 
 def test_the_pause_of_who_failed_before_begins_anew_with_the_test_in_both_arms() -> None:
     for slot in ("a", "b"):
-        others = [request(1_061_000, user=f"u{number}", slot=slot, failed=True) for number in range(32)]
+        others = [request(1_061_000, user=f"u{number}", slot=slot, failed=True) for number in range(64)]
         early, late = (request(at_ms, user="chronic", slot=slot, failed=True) for at_ms in (1_068_000, 1_071_000))
         counter = before_a_test(request(user="chronic", failed=True))
         seconds = []
@@ -237,8 +237,8 @@ def test_a_user_who_recovered_after_the_pause_is_as_new() -> None:
     assert total(counted(*records)).bad_users == 10
 
 
-def test_who_was_never_well_in_the_pause_waits_for_four_times_as_many_others() -> None:
-    for well, others, expected in ((4, 31, 1), (4, 32, 2), (5, 7, 1), (5, 8, 2)):
+def test_who_was_never_well_in_the_pause_waits_for_eight_times_as_many_others() -> None:
+    for well, others, expected in ((4, 63, 1), (4, 64, 2), (5, 7, 1), (5, 8, 2)):
         records = [request(1_000_000, failed=True), *(request(1_000_100 + number) for number in range(well))]
         records += [request(1_001_000, user=f"u{number}", failed=True) for number in range(others)]
         assert total(counted(*records, request(1_061_000, failed=True))).bad_users == others + expected
