@@ -45,10 +45,12 @@ def looked_up(shadow: Shadow, version: str, *, upward: bool) -> list[str]:
     )
     known = [f"_hitless_other_{n} := _hitless_other[{n + 1}];" for n, _ in enumerate(link)]
     return [
+        f"IF EXISTS (SELECT 1 FROM hitless.unmappable WHERE {mine}) THEN",  # rarely: one look instead of two
         f"DELETE FROM hitless.unmappable WHERE {mine} AND key = {key} {taken};",
         f"IF _hitless_writer IS DISTINCT FROM '{_SIDES[upward]}' THEN _hitless_other := ({others}); END IF;",
         "IF _hitless_other IS NOT NULL THEN",
         *known,
+        "END IF;",
         "END IF;",
     ]
 
