@@ -239,29 +239,14 @@ def _body(
     )
 
 
-def _several(
-    shadow: Shadow,
-    version: str,
-    fills: tuple[Fill, ...],
-    lines: list[str],
-    gone: list[str],
-    source: tuple[str, ...],
-    *,
-    upward: bool,
-) -> str:
-    """Put the function of a row that becomes several, or of several that become one, together."""
-    return _body(
-        shadow,
-        "",
-        known=["IF TG_OP <> 'INSERT' THEN", forget(version, shadow.old, key_text(source, "OLD")), "END IF;"],
-        gone=gone,
-        lines=lines,
-        failed=[
-            f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
-            "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
-            list_row(version, shadow.old, key_text(source, "NEW"), "false" if upward else "true"),
-        ],
-    )
+def _unheld(shadow: Shadow, version: str, fills: tuple[Fill, ...], key: str, *, upward: bool) -> list[str]:
+    """List a row, or refuse it."""
+    return [
+        f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;",
+        "PERFORM set_config('hitless.why', SQLSTATE || ': ' || SQLERRM, true);",
+        list_row(version, shadow.old, key, "false" if upward else "true"),
+        "PERFORM set_config('hitless.why', '', true);",
+    ]
 
 
 def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
@@ -290,9 +275,17 @@ def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
             f"{_into(target, columns_of(fills))} {query} ON CONFLICT ({columns}) DO UPDATE SET {sets};",
         ]
     changed = _changed(tuple(sorted({each for group in groups(shadow) for each in concerning(group, old=upward)})))
-    lines = [f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN {_LEAVE} END IF; END IF;", *lines]
-    gone = f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine};"
-    return _several(shadow, version, fills, lines, [gone], source, upward=upward)
+    return _body(
+        shadow,
+        "",
+        known=[
+            f"IF TG_OP = 'UPDATE' THEN IF NOT ({changed}) THEN {_LEAVE} END IF; END IF;",
+            f"IF TG_OP <> 'INSERT' THEN {forget(version, shadow.old, key_text(source, 'OLD'))} END IF;",
+        ],
+        gone=[f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine};"],
+        lines=lines,
+        failed=_unheld(shadow, version, fills, key_text(source, "NEW"), upward=upward),
+    )
 
 
 def _fold(shadow: Shadow, version: str, *, upward: bool) -> str:
@@ -306,13 +299,34 @@ def _fold(shadow: Shadow, version: str, *, upward: bool) -> str:
         names = ", ".join(quoted(each) for each in link)
         sets = ", ".join(f"{quoted(each.column)} = _hl_u.{quoted(each.column)}" for each in fills)
         there = f"EXISTS (SELECT 1 FROM {quoted(table)} AS _hl_s WHERE {rows})"
+        key = key_text(source, row)
         return [
+            "BEGIN",
+            forget(version, shadow.old, key),
             f"{_into(target, columns_of(fills))} {query} ON CONFLICT ({names}) DO NOTHING;",
             f"PERFORM 1 FROM {quoted(target)} AS _hl_t WHERE {mine} FOR UPDATE;",
             f"UPDATE {quoted(target)} AS _hl_t SET {sets} FROM ({query}) AS _hl_u WHERE {mine};",
             f"DELETE FROM {quoted(target)} AS _hl_t WHERE {mine} AND NOT {there};",
+            CAUGHT,
+            "IF SQLSTATE = '23503' THEN RAISE; END IF;",  # a foreign key holds for both sides
+            *_unheld(shadow, version, fills, key, upward=upward),
+            "END;",
         ]
 
-    moved = _changed(source)
-    lines = [f"IF TG_OP = 'UPDATE' THEN IF {moved} THEN", *again("OLD"), "END IF; END IF;", *again("NEW")]
-    return _several(shadow, version, fills, lines, again("OLD"), source, upward=upward)
+    # What a row left, and what it came to, are two things: either may be what the other side cannot hold.
+    left = ["IF TG_OP = 'UPDATE' THEN", f"IF {_changed(source)} THEN", *again("OLD"), "END IF; END IF;"]
+    return "\n".join(
+        [
+            "#variable_conflict use_column",
+            _BEFORE,
+            "BEGIN",
+            _enter(shadow),
+            "IF TG_OP = 'DELETE' THEN",
+            *again("OLD"),
+            f"{_LEAVE} END IF;",
+            *left,
+            *again("NEW"),
+            _LEAVE,
+            "END",
+        ]
+    )

@@ -167,3 +167,53 @@ async def test_a_row_that_has_such_a_key_before_the_backfill_comes_to_it_is_not_
     await change.driver.do(backfill, MOMENT)
     assert change.rows(change.new_url, "SELECT id FROM people ORDER BY id") == [(1,), (2,), (4,), (5,), (BIG,)]
     await change.verify()
+
+
+SUMS = """
+CREATE TABLE sums (id int PRIMARY KEY, total int NOT NULL);
+INSERT INTO sums SELECT g, g FROM generate_series(1, 4) g;
+"""
+PARTS = """
+operations:
+  - shadow_table:
+      table: sums
+      rows: many
+      split_by: unnest(ARRAY[total])
+      columns: [{name: sum, type: bigint, pk: true}, {name: place, type: bigint, pk: true}, {name: amount, type: bigint}]
+      up: {sum: id, place: place, amount: part}
+      down: {id: sum, total: sum(amount)}
+"""
+
+
+async def test_of_several_rows_that_the_old_side_cannot_hold_one_may_go(changing: Callable[[str, str], Any]) -> None:
+    change = await on_new_code(changing, SUMS, PARTS)
+    change.rows(change.new_url, "INSERT INTO sums VALUES (2, 2, 3000000000), (2, 3, 1000000000)")
+    change.rows(change.new_url, "DELETE FROM sums WHERE sum = 2 AND place = 3")
+    assert await listed(change) == [(("2",), "new")]
+    await change.verify()
+    change.rows(change.new_url, "DELETE FROM sums WHERE sum = 2 AND place = 2")
+    assert await listed(change) == []
+    assert change.rows(change.old_url, "SELECT total FROM sums WHERE id = 2") == [(2,)]
+    await change.verify()
+
+
+async def test_several_rows_may_have_a_key_that_the_old_side_cannot_hold(changing: Callable[[str, str], Any]) -> None:
+    change = await on_new_code(changing, SUMS, PARTS)
+    change.rows(change.new_url, "INSERT INTO sums VALUES (2, 2, 20), (3, 2, 30)")
+    change.rows(change.new_url, f"UPDATE sums SET sum = sum + {BIG} WHERE sum IN (2, 3, 4)")
+    change.rows(change.new_url, f"UPDATE sums SET amount = 7 WHERE sum = {BIG + 2} AND place = 1")
+    assert sorted(await listed(change)) == [((str(BIG + each),), "new") for each in (2, 3, 4)]
+    assert change.rows(change.old_url, "SELECT * FROM sums ORDER BY id") == [(1, 1)]
+    await change.verify()
+    change.rows(change.new_url, f"UPDATE sums SET sum = 77 WHERE sum = {BIG + 2}")
+    change.rows(change.new_url, f"DELETE FROM sums WHERE sum = {BIG + 3}")
+    assert await listed(change) == [((str(BIG + 4),), "new")]
+    assert change.rows(change.old_url, "SELECT * FROM sums ORDER BY id") == [(1, 1), (77, 27)]
+    await change.verify()
+    await change.contract()
+    assert change.rows(change.url, "SELECT sum, amount FROM sums ORDER BY 1, place") == [
+        (1, 1),
+        (77, 7),
+        (77, 20),
+        (BIG + 4, 4),
+    ]
