@@ -6,12 +6,13 @@ who was never well in between. So one user who always fails proves nothing, and 
 forgotten over a long step. Where nobody else fails, the pause is hours: an arm of three users must not fall silent for
 ever.
 
-A test begins with everybody new, but for those who failed on the old version and were not well since, where the bad are
-few (before.py): they begin a pause. Is that fair to both arms? Whoever is left out failed on the old version, which everybody met before the
-test, whatever version a hash gives him in it. So as many are left out of either arm as its share says, and their
-requests with them. Who failed on the version that is tested, or in an earlier test, is new: there, the users of one arm
-met what the others did not, and to leave them out would hide the harm that the new version does to its own users. The
-pause begins anew for all of them, so that nobody's is shorter because his arm is the larger one and failed more before.
+A test begins with everybody new, but for those who failed on the old version and were not well since, where the bad
+are few (before.py): they begin a pause. Is that fair to both arms? Whoever is left out failed on the old version,
+which everybody met before the test, whatever version a hash gives him in it. So as many are left out of either arm as
+its share says, and their requests with them. Who failed on the version that is tested, or in an earlier test, is new:
+there, the users of one arm met what the others did not, and to leave them out would hide the harm that the new version
+does to its own users. The pause begins anew for all of them, so that nobody's is shorter because his arm is the larger
+one and failed more before.
 """
 
 from hitless.plan.instances import Slot
