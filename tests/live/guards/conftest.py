@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from hitless.app.demo.shop import copy_shop
+from hitless.cli.client import Client
 from hitless.testing.load import Load
 from hitless.testing.shop import shop_profile
 
@@ -107,7 +108,7 @@ class Shop:
         return plan
 
     def show(self, run: str) -> dict[str, Any]:
-        shown: dict[str, Any] = json.loads(self.hitless("--json", "show", run))
+        shown: dict[str, Any] = Client(self.state).patiently(f"/v1/runs/{run}", patience_s=240.0)
         return shown
 
     def version(self, service: str) -> str:

@@ -10,7 +10,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ HITLESS = Path(sys.executable).parent / "hitless"
 SHARE = 3000  # buckets of the new version
 PAUSE_S = 0.03  # between two requests to one service
 REQUESTS_LIMIT = 10_000
+PATIENCE_S = 300.0  # of a test, with a machine that has other things to do
 PROGRAM = '''
 """Answers every request; one with X-Fail with 500. Version 1.2 of what is to crash bears 20 requests of users."""
 
@@ -141,14 +141,14 @@ class Small:
         )
         change = {"source": source, "file": f"{name}.yaml", "key": name}
         if name in SALTED:
-            plan = self.controller.post("/v1/plan", change)
+            plan = self.controller.post("/v1/plan", change, within_s=PATIENCE_S)
             self.salts[name] = next(step["step"]["after"]["salt"] for step in plan["steps"] if "after" in step["step"])
-        self.runs[name] = self.controller.tell("/v1/apply", change)["run"]
+        self.runs[name] = self.controller.post("/v1/apply", change, within_s=PATIENCE_S)["run"]
 
     def ended(self, name: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + PATIENCE_S
         while True:
-            shown: dict[str, Any] = self.controller.get(f"/v1/runs/{self.runs[name]}")
+            shown: dict[str, Any] = self.controller.patiently(f"/v1/runs/{self.runs[name]}", patience_s=PATIENCE_S)
             if shown["state"] in {"completed", "rolled-back"}:
                 return shown
             assert time.monotonic() < deadline, shown
@@ -204,8 +204,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         each.start()
     providers = export(small)
     try:
-        with ThreadPoolExecutor(3) as pool:
-            list(pool.map(small.begin, CASES))
+        for name in CASES:
+            small.begin(name)
         yield small
     finally:
         for provider in providers:

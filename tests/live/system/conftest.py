@@ -91,7 +91,7 @@ class RunningShop:
 
     def ask(self, path: str) -> Any:
         """Ask the controller without starting a program; waits for one that is just coming back."""
-        return Client(self.state).patiently(path, patience_s=60.0)
+        return Client(self.state).patiently(path, patience_s=BOUND_S)
 
     def tell(self, path: str, **body: Any) -> Any:
         """Tell the controller without starting a program."""
