@@ -80,7 +80,7 @@ class Shop:
         self.file = copy_shop(folder / "shop")
         system: dict[str, Any] = yaml.safe_load(self.file.read_text())
         for service in system["services"].values():
-            service["ready_timeout"] = "60s"  # a busy machine starts slowly; that is not what is tested
+            service["ready_timeout"] = "240s"  # a busy machine starts slowly; that is not what is tested
         self.file.write_text(yaml.safe_dump(system, sort_keys=False))
         self.folder, self.state = self.file.parent, self.file.parent / ".hitless"
         self.url = f"http://{system['gateway']['listen']}"

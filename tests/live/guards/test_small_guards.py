@@ -121,7 +121,7 @@ class Small:
             "version": "1.0",
             "instances": 1,
             "ready": "/ready",
-            "ready_timeout": "60s",
+            "ready_timeout": "240s",
             "drain": "1s",
         }
 
