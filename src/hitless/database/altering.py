@@ -8,7 +8,7 @@ from hitless.database.catalogue import Column, Table
 from hitless.database.indexing import column_rules, constrain, not_null
 from hitless.database.names import literal, quoted, temporary
 from hitless.database.pieces import Fill, Pieces
-from hitless.database.twice import downs_through_both, mapped_through_both, original
+from hitless.database.twice import downs_through_both, mapped_through_both, original, through_others
 from hitless.kit.errors import Refused
 
 
@@ -174,11 +174,13 @@ def fill(
 ) -> Pieces:
     """Add how a column follows from a row of the other side, as `seen` shows it."""
     written = {each.column for each in pieces.fills if each.table == seen.physical and each.upward}
-    row = {
+    row: Mapping[str, str] = {
         logical: each.physical
         for logical, each in seen.columns.items()
         if not (upward and each.physical in written)  # an up reads the old side
     }
+    if upward:
+        expression, row = through_others(pieces, name, seen, expression, row)
     made = Fill(
         table=seen.physical,
         column=column.physical,

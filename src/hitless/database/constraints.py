@@ -106,8 +106,18 @@ def substituted(expression: str, names: Mapping[str, str]) -> str:
 
 def put_in(expression: str, name: str, sql: str) -> str:
     """Put other SQL in the place of a column; texts in quotes stay as they are."""
-    meant = (name, '"' + name.replace('"', '""') + '"')
-    return _TOKEN.sub(lambda found: sql if found[0] in meant or found[0].lower() == name else found[0], expression)
+    return put_all_in(expression, {name: sql})
+
+
+def put_all_in(expression: str, sql: Mapping[str, str]) -> str:
+    """Put other SQL in the place of several columns at once: nothing is looked for in what was put in."""
+
+    def other(found: re.Match[str]) -> str:
+        token = found[0]
+        plain = token[1:-1].replace('""', '"') if token.startswith('"') else token
+        return sql.get(plain, token if token.startswith('"') else sql.get(token.lower(), token))
+
+    return _TOKEN.sub(other, expression)
 
 
 def words_of(expression: str) -> frozenset[str]:

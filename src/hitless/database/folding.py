@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hitless.database import operations as m
-from hitless.database.constraints import put_in
+from hitless.database.constraints import put_in, words_of
 from hitless.database.migration import Operation
 from hitless.database.names import quoted
 from hitless.database.twice import unqualified
@@ -78,9 +79,18 @@ def _added(change: m.AlterColumn, done: list[Operation]) -> _Earlier | None:
                 return None
             case m.DropColumn(table=name, column=gone) if name == table and gone == column:
                 return None
+            case other if column in _read(other) and (change.type is not None or change.up is not None):
+                return None  # it read the column as it was in between
             case _:
                 pass
     return None
+
+
+def _read(change: Any) -> frozenset[str]:
+    """Return the names that the mappings of an operation read."""
+    mappings = (getattr(change, way, None) for way in ("up", "down"))
+    texts = [text for each in mappings for text in (each.values() if isinstance(each, Mapping) else (each,)) if text]
+    return frozenset[str]().union(*(words_of(each) for each in texts))
 
 
 def _altered(added: m.AddColumn, found: _Earlier) -> m.AddColumn:

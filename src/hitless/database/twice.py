@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hitless.database import operations as m
-from hitless.database.catalogue import Column
-from hitless.database.constraints import put_in, words_of
+from hitless.database.catalogue import Column, Table
+from hitless.database.constraints import put_all_in, put_in, words_of
 from hitless.database.names import quoted
 from hitless.database.pieces import Fill, Pieces
 from hitless.kit.errors import Refused
@@ -42,6 +42,8 @@ def mapped_through_both(
             names = {each: column.physical for each, column in table.columns.items()}
             made = replace(fill, expression=expression, row=_both(fill, names, both[1], name))
         else:
+            if not fill.upward:  # an upward one has what this column follows from in its place
+                _unread(fill, before.physical, name)
             fills.append(fill)
             continue
         fills.append(replace(made, unmappable=unmappable or fill.unmappable))
@@ -67,6 +69,31 @@ def downs_through_both(pieces: Pieces, name: str, logical: str, down: str) -> Pi
         elif not (fill.table == table.physical and fill.upward and fill.column == before.physical):
             fills.append(_unread(fill, before.physical, name))
     return replace(pieces, fills=tuple(fills))
+
+
+def through_others(
+    pieces: Pieces, name: str, seen: Table, expression: str, row: Mapping[str, str]
+) -> tuple[str, Mapping[str, str]]:
+    """Have a mapping up read what other columns of the new side follow from, in their place: the old side lacks them.
+
+    Raises Refused `changed-twice` where a name means something else to either of them.
+    """
+    ups = {fill.column: fill for fill in pieces.fills if fill.table == seen.physical and fill.upward}
+    words = words_of(expression)
+    read = {
+        each: ups[column.physical] for each, column in seen.columns.items() if column.physical in ups and each in words
+    }
+    if not read:
+        return expression, row
+    expression, found = unqualified(expression, name), dict(row)
+    kept = words_of(expression) - read.keys()
+    for other in read.values():
+        inner = {each: column for each, column in other.row.items() if each in words_of(other.expression)}
+        if differs := [each for each in inner if found.get(each, inner[each]) != inner[each] and each in kept]:
+            raise _unclear(name, f"{differs[0]!r} is not the same column to both")
+        found, kept = {**found, **inner}, kept | inner.keys()
+    sql = {each: f"(({other.expression})::{seen.columns[each].type})" for each, other in read.items()}
+    return put_all_in(expression, sql), found
 
 
 def _through(outer: str, name: str, inner: str, between: Column, fill: Fill) -> str:
