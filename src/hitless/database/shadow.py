@@ -184,16 +184,18 @@ def _made(change: m.ShadowTable, pieces: Pieces, shadow: Shadow, old: Table) -> 
 
 def swapped(pieces: Pieces, shadow: Shadow, name: str, more: tuple[str, ...]) -> Pieces:
     """Write how the new table takes the place of the old one; the user's triggers come along."""
+    kept = quoted(fitted(f"_hitless_triggers_{name}"))  # a change may give several tables another shape
     triggers = (
-        "CREATE TEMP TABLE _hitless_triggers ON COMMIT DROP AS SELECT pg_get_triggerdef(oid) AS made FROM pg_trigger "  # noqa: S608
+        f"CREATE TEMP TABLE {kept} ON COMMIT DROP AS SELECT pg_get_triggerdef(oid) AS made FROM pg_trigger "  # noqa: S608
         f"WHERE tgrelid = {literal(quoted(shadow.old))}::regclass AND NOT tgisinternal AND tgname !~ 'hitless_'"
     )
     gone = f"DROP TABLE {quoted(shadow.old)}"
     link = fitted(f"{name}_{'_'.join(new for _, new in shadow.link)}_key")
-    names = _FINAL_NAMES.replace("TABLE_NAME", literal(quoted(name))).replace("LINK_NAME", literal(link))
+    names = _FINAL_NAMES.replace("KEPT", kept).replace("TABLE_NAME", literal(quoted(name)))
+    names = names.replace("LINK_NAME", literal(link))
     ours = (MARK, *(each.column for each in shadow.held))
     unmarked = f"ALTER TABLE {quoted(shadow.new)} " + ", ".join(f"DROP COLUMN {quoted(each)}" for each in ours)
-    return pieces.plus(contract=(unmarked, *more, triggers, gone), last=(names, "DROP TABLE _hitless_triggers"))
+    return pieces.plus(contract=(unmarked, *more, triggers, gone), last=(names, f"DROP TABLE {kept}"))
 
 
 # Indexes of the new table lose our prefix; that by which rows found each other goes, unless a foreign key needs it now.
@@ -215,7 +217,7 @@ FOR each IN SELECT conname FROM pg_constraint
   EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I',
                  TABLE_NAME::regclass, each.conname, substr(each.conname, 10));
 END LOOP;
-FOR each IN SELECT made FROM _hitless_triggers LOOP EXECUTE each.made; END LOOP;
+FOR each IN SELECT made FROM KEPT LOOP EXECUTE each.made; END LOOP;
 END $$"""
 
 

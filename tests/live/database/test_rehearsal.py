@@ -294,8 +294,15 @@ async def test_tables_that_a_change_leaves_alone_cost_a_rehearsal_nothing(
     assert seen == []
 
 
+FILLED_AT_ONCE = """
+operations:
+  - create_table: {name: fresh, columns: [{name: id, type: int, pk: true}, {name: a, type: text, nullable: true}]}
+  - add_column: {table: fresh, up: "upper(fresh.a)", column: {name: b, type: text, nullable: true}}
+"""
+
+
 @pytest.mark.parametrize(
-    "text", [SPLIT, f"operations:\n  - {SHADOW.replace('UP', 'name').replace('DOWN', 'called')}\n"]
+    "text", [SPLIT, f"operations:\n  - {SHADOW.replace('UP', 'name').replace('DOWN', 'called')}\n", FILLED_AT_ONCE]
 )
 async def test_what_a_change_itself_asks_is_no_query_of_running_code(people: str, text: str) -> None:
     async def unheard(_: dict[str, object]) -> None:

@@ -423,3 +423,19 @@ async def test_a_shape_that_rows_could_not_follow_is_refused(
     with pytest.raises(Refused) as refusal:
         await change.up_to_code()
     assert refusal.value.code == code
+
+
+async def test_one_change_gives_several_tables_another_shape(changing: Callable[[str, str], Any]) -> None:
+    change = changing(
+        TAGGED + LINES + "CREATE FUNCTION n() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;"
+        "CREATE TRIGGER on_articles AFTER INSERT ON articles EXECUTE FUNCTION n();"
+        "CREATE TRIGGER on_stock AFTER INSERT ON stock EXECUTE FUNCTION n();",
+        SPLIT + MERGE.replace("\noperations:\n", ""),
+    )
+    await change.begin()
+    await change.up_to_code()
+    new = change.rows(change.new_url, "SELECT article, place, tag FROM articles ORDER BY 1, 2")
+    await change.contract()
+    assert change.rows(change.new_url, "SELECT article, place, tag FROM articles ORDER BY 1, 2") == new
+    kept = change.rows(change.url, "SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger ORDER BY 1, 2")
+    assert kept == [("articles", "on_articles"), ("stock", "on_stock")]
