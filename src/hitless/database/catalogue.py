@@ -65,6 +65,11 @@ class Table:
             raise Refused("no-such-column", f"{table} has no column {name!r}", f"it has {known}")
         return self.columns[name]
 
+    def as_seen(self, view: tuple[str, ...]) -> "Table":
+        """Put columns in the order in which a view has them; what it does not have comes last."""
+        first = {name: self.columns[name] for name in view if name in self.columns}
+        return replace(self, columns={**first, **self.columns})
+
     def with_column(self, name: str, column: Column) -> "Table":
         """Put a column in place, or at the end."""
         return replace(self, columns={**self.columns, name: column})
@@ -92,6 +97,10 @@ class Catalogue:
             hint = f"there are {', '.join(near)}{more}" if near else "there is none: create_table"
             raise Refused("no-such-table", f"there is no table {name!r}", hint)
         return self.tables[name]
+
+    def as_seen(self, views: Mapping[str, tuple[str, ...]]) -> "Catalogue":
+        """Put columns in the order in which the views of a version have them; what no view has comes last."""
+        return Catalogue(tables={name: table.as_seen(views.get(name, ())) for name, table in self.tables.items()})
 
     def with_table(self, name: str, table: Table) -> "Catalogue":
         """Put a table in place."""

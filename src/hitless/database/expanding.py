@@ -1,6 +1,7 @@
 """Expand: the new version beside the old one, in one short transaction that is prepared before it takes a lock."""
 
 from hitless.database import differences, ledger, reading
+from hitless.database.catalogue import Catalogue
 from hitless.database.compile import compile_operation
 from hitless.database.compiled import Finished, Surroundings, finish, merged
 from hitless.database.folding import folded
@@ -60,7 +61,7 @@ async def _surroundings(
 
 async def _one_by_one(target: Target, operations: list[Operation], around: Surroundings) -> Finished:
     """Carry operations out with SQL among them: what that makes is only known once it has run."""
-    base = await reading.catalogue(target)
+    base = await _as_seen(target, around)
     pieces = Pieces(old=base, new=base)
     for operation in operations:
         before = len(pieces.expand)
@@ -79,7 +80,7 @@ async def _at_once(
     target: Target, operations: list[Operation], around: Surroundings, migrations: tuple[Migration, ...]
 ) -> None:
     """Prepare everything, then take the tables, and do nothing more than what needs them."""
-    base = await reading.catalogue(target)
+    base = await _as_seen(target, around)
     pieces = Pieces(old=base, new=base)
     for operation in operations:
         pieces = compile_operation(operation, pieces)
@@ -89,6 +90,17 @@ async def _at_once(
     await _record(target, finished, migrations)
     await target.hold(finished.compiled.tables)
     await target.run_at_once(*pieces.expand, *finished.expand)
+
+
+async def _as_seen(target: Target, around: Surroundings) -> Catalogue:
+    """Read the tables with their columns in the order of the version in force.
+
+    A column that was altered stands last in its table; code that says SELECT * must not notice.
+    """
+    base = await reading.catalogue(target)
+    if around.old_version is None:
+        return base
+    return base.as_seen(await reading.views(target, around.old_version))
 
 
 async def _record(target: Target, finished: Finished, migrations: tuple[Migration, ...]) -> None:
