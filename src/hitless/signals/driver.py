@@ -63,17 +63,20 @@ class SignalsDriver:
         """
         if not isinstance(step, Watch):
             raise StepFailed("unknown-step", f"{step.describe()}: this is no step of signals")
-        watching = await self._watching(step, moment)
         arm = (step.service, step.canary)
         self._being_watched.add(arm)
         try:
-            async with (
-                following(self._ticks, self._clock, watching.since) as follower,
-                measuring(step, self._sources, self._clock, watching.measured_until) as measured,
-            ):
-                decision = await self._watch(watching, follower, measured, moment)
-        finally:
+            await self._do(step, moment)
+        finally:  # not before its verdict is written: the alarm would end the step and take the run back without one
             self._being_watched.discard(arm)
+
+    async def _do(self, step: Watch, moment: Moment) -> None:
+        watching = await self._watching(step, moment)
+        async with (
+            following(self._ticks, self._clock, watching.since) as follower,
+            measuring(step, self._sources, self._clock, watching.measured_until) as measured,
+        ):
+            decision = await self._watch(watching, follower, measured, moment)
         failure = decision.failure if isinstance(decision, GoBack) else None
         if failure is not None or not step.compares:  # a further step of the run goes on with the same users
             await self._end_test(step, moment)

@@ -116,6 +116,29 @@ def test_a_healthy_version_goes_on_after_its_bake_and_the_numbers_are_noted() ->
     assert [note["verdict"] for note in notes] == ["undecided"]
 
 
+def test_the_alarm_leaves_a_version_to_its_watch_until_the_verdict_is_written() -> None:
+    world, notes = World(healthy), Notes()
+    world.crashes_at = [EPOCH + 3, EPOCH + 4]
+
+    async def slowly(remark: dict[str, object]) -> None:
+        await world.clock.sleep(5)  # a busy machine
+        await notes.note(remark)
+
+    async def main() -> bool:
+        driver = world.driver
+        alarm = asyncio.ensure_future(driver.harm(plan(STEP)))
+        with pytest.raises(StepFailed, match="ended 2 times"):
+            await driver.do(STEP, replace(notes.moment(), note=slowly))
+        early = alarm.done()
+        alarm.cancel()
+        with suppress(asyncio.CancelledError):
+            await alarm
+        return early
+
+    assert not run_virtually(main())
+    assert [(note["verdict"], note["guard"]) for note in notes] == [("worse", "crash")]
+
+
 def test_a_long_watch_is_told_of_after_pauses_that_double() -> None:
     ended, _, notes = watch(World(healthy), replace(STEP, bake_s=120))
     assert ended == "on"
