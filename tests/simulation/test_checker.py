@@ -100,8 +100,8 @@ def test_an_engine_that_takes_back_without_writing_down(monkeypatch: pytest.Monk
 def test_an_engine_that_calls_undone_what_it_has_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     ensure = Executor._ensure
 
-    async def lazy(self: Executor, step: Any, moment: Any, tries: int) -> Any:
-        return None if moment.backward else await ensure(self, step, moment, tries)
+    async def lazy(self: Executor, step: Any, moment: Any) -> Any:
+        return None if moment.backward else await ensure(self, step, moment)
 
     monkeypatch.setattr(Executor, "_ensure", lazy)
     assert "is called done" in first_broken(calm("blue-green", Order(0.1, "rollback")))
