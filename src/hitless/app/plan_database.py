@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from hitless.app.facts import ServiceNow
 from hitless.app.proposal import Proposal, joined
@@ -66,7 +67,22 @@ class Selection:
         if not self.wanted.migrations:
             text = f"the change names no migration for {self.name}"
             yield Refusal(code="no-migrations", text=text, hint="name one, or leave the database out")
+        yield from self._listed_wrongly()
         yield from self._out_of_order()
+
+    def _listed_wrongly(self) -> Iterator[Refusal]:
+        """The list says what its writer expects to run first; it is not sorted behind their back."""
+        known = [each for each in self.wanted.migrations if each in {file.name for file in self.folder}]
+        right = ", ".join(sorted(set(known), key=lambda name: _number(name) or 0))
+        for one, two in pairwise(known):
+            if one == two:
+                text = f"{self.name}: the change names {one} twice"
+            elif (_number(one) or 0) > (_number(two) or 0):
+                text = f"{self.name}: the change names {one} before {two}, which runs first"
+            else:
+                continue
+            yield Refusal(code="migration-order", text=text, hint=f"write {right}")
+            return
 
     def _out_of_order(self) -> Iterator[Refusal]:
         """A file that is late, or one that was left out: another database would get them in another order."""

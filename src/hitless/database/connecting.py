@@ -97,7 +97,9 @@ class as_failure:  # noqa: N801  used as a word: `with as_failure():`
         match error:
             case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
                 raise HitlessError(
-                    "database-down", f"the connection was lost: {error}".strip(), "it will go on"
+                    "database-down",
+                    f"the connection was lost: {error}".strip(),
+                    "a run that has begun tries again by itself; without one, give the command again once it answers",
                 ) from error
             case psycopg.errors.ReadOnlySqlTransaction():
                 text = f"the database takes no writes: {error}".strip()

@@ -199,12 +199,22 @@ class IndexColumn(Model):
     opclass: Opclass | None = None
 
 
+def _as_list(value: object) -> object:
+    """Newer files of pgroll have the columns of an index as a mapping from name to the rest, in order."""
+    if not isinstance(value, dict):
+        return value
+    for name, rest in value.items():
+        if rest is not None and (not isinstance(rest, dict) or "column" in rest):
+            raise ValueError(f"{name!r} stands for a column: behind it collate, sort, nulls, opclass, or nothing")
+    return [{"column": name, **(rest or {})} for name, rest in value.items()]
+
+
 class CreateIndex(Model):
     """An index, built without blocking writes."""
 
     name: Name
     table: str
-    columns: tuple[IndexColumn, ...]
+    columns: Annotated[tuple[IndexColumn, ...], before(_as_list)]
     unique: bool = False
     predicate: str | None = None
     method: Literal["btree", "hash", "gist", "spgist", "gin", "brin"] = "btree"

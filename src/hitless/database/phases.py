@@ -138,9 +138,10 @@ async def _refuse_early(target: Target, version: str, *, first: bool) -> None:
     foreign = await others(target, version) if not first else []
     if foreign:
         shown = ", ".join(f"{each.pid} ({each.name or each.role or 'unnamed'})" for each in foreign[:5])
+        said = "1 session does not use" if len(foreign) == 1 else f"{len(foreign)} sessions do not use"
         raise Refused(
             "contract-too-early",
-            f"{len(foreign)} sessions do not use schema version {version}: {shown}",
+            f"{said} schema version {version}: {shown}",
             "wait until the old version is gone, or end these sessions"
             + ("; to see names of other roles' sessions: GRANT pg_read_all_stats" if _hidden(foreign) else ""),
         )

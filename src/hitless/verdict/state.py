@@ -43,10 +43,19 @@ def encode(guards: Sequence[Guard], state: dict[str, Any]) -> bytes:
 def decode(data: bytes) -> tuple[list[Guard], dict[str, Any]]:
     """Return guards and state that were encoded; raises ValueError for bytes that are not."""
     try:
-        document = json.loads(zlib.decompress(data))
+        document = json.loads(_whole(data))
         if document["format"] != FORMAT:
             raise ValueError(f"a verdict of format {document['format']}; this is format {FORMAT}")
         guards: list[Guard] = [KINDS[each.pop("kind")](**each) for each in document.pop("guards")]
     except (zlib.error, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"this is no dumped verdict: {error!r}") from error
     return guards, document
+
+
+def _whole(data: bytes) -> bytes:
+    """Decompress data that ends where it says; raises zlib.error for less, and for more behind it."""
+    stream = zlib.decompressobj()
+    text = stream.decompress(data)
+    if not stream.eof or stream.unused_data:
+        raise zlib.error("it was cut short" if not stream.eof else f"{len(stream.unused_data)} bytes stand behind it")
+    return text

@@ -157,6 +157,7 @@ async def test_contract_waits_for_sessions_of_the_old_version(people: str) -> No
         with pytest.raises(Refused) as refusal:
             await driver.do(steps.after[1], MOMENT)
     assert refusal.value.code == "contract-too-early"
+    assert "1 session does not use schema version" in refusal.value.text
     await driver.do(steps.after[1], MOMENT)
     assert await driver.done(steps.after[1], MOMENT)
     assert await drift(people) == []

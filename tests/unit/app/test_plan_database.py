@@ -140,9 +140,18 @@ def test_a_baseline_stands_for_the_files_up_to_its_number() -> None:
 
 
 def test_several_files_are_one_change_and_one_schema_version() -> None:
-    proposal = proposed("database: { main: [0003_more, 0002_split] }")
+    proposal = proposed("database: { main: [0002_split, 0003_more] }")
     assert codes(proposal) == []
     assert "0003_more (0002_split, 0003_more)" in proposal.prepare[0].describe()
+
+
+def test_a_list_that_is_not_in_the_order_of_the_folder_is_refused_and_not_sorted() -> None:
+    (refusal,) = proposed("database: { main: [0003_more, 0002_split] }").refusals
+    assert refusal.code == "migration-order"
+    assert refusal.text == "main: the change names 0003_more before 0002_split, which runs first"
+    assert refusal.hint == "write 0002_split, 0003_more"
+    (twice,) = proposed("database: { main: [0002_split, 0002_split] }").refusals
+    assert (twice.code, twice.text) == ("migration-order", "main: the change names 0002_split twice")
 
 
 def test_a_finding_refuses_until_somebody_gives_a_reason() -> None:

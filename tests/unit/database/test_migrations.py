@@ -164,3 +164,18 @@ def test_a_name_that_postgresql_would_cut_is_no_name(operation: str) -> None:
     with pytest.raises(InvalidInput, match="64 bytes, and a name in PostgreSQL at most 63") as failure:
         Migration(name="0001_x", text=f"operations: [{{{operation.replace('LONG', too_long)}}}]").read()
     assert failure.value.exit == Exit.USAGE
+
+
+def test_the_columns_of_an_index_may_be_a_mapping_as_newer_files_of_pgroll_have_it() -> None:
+    index = "operations: [{create_index: {name: i, table: people, columns: COLUMNS}}]"
+    mapping = "{role: {collate: C, sort: DESC, nulls: LAST, opclass: {name: text_ops}}, id: {}}"
+    listed = "[{column: role, collate: C, sort: DESC, nulls: LAST, opclass: {name: text_ops}}, {column: id}]"
+    one, other = (compiled(index.replace("COLUMNS", each)) for each in (mapping, listed))
+    assert one.builds == other.builds
+    assert '("role" COLLATE "C" text_ops DESC NULLS LAST, "id")' in one.builds[0].sql
+    assert compiled(index.replace("COLUMNS", "{id: }")).builds[0].sql.endswith('("id")')
+    for wrong in ("{id: 3}", "{id: {column: role}}", "{id: {sorted: ASC}}", "id"):
+        with pytest.raises(InvalidInput) as failure:
+            compiled(index.replace("COLUMNS", wrong))
+        assert failure.value.exit == Exit.USAGE
+        assert "columns" in failure.value.text

@@ -76,6 +76,14 @@ def test_a_verdict_that_was_dumped_and_loaded_after_every_tick_decides_bit_by_bi
     assert hopping.dump() == straight.dump()
 
 
+@pytest.mark.parametrize("broken", [lambda dump: dump + b"x", lambda dump: dump + dump, lambda dump: dump[:-1]])
+def test_a_dump_with_something_behind_it_or_cut_short_is_no_dump(broken):
+    dump = Verdict(ALL).dump()
+    assert Verdict.load(dump).dump() == dump
+    with pytest.raises(ValueError, match="no dumped verdict"):
+        Verdict.load(broken(dump))
+
+
 def test_a_dump_of_as_many_guards_as_there_may_be_is_within_its_bound():
     draw, places = random.Random(3), [f"place {n}" for n in range(19)]
     guards = [guard for on in places for guard in (Latency(on=on, name=f"l {on}"), Errors(on=on, name=f"e {on}"))][:35]

@@ -66,7 +66,7 @@ class SimulatedDatabases:
                 await self._switch(step, schema)
             case Contract():
                 if users := self._users_of_old(step, schema):
-                    raise Refused("contract-too-early", f"{users} sessions still use the old version")
+                    raise Refused("contract-too-early", f"sessions still use the old version: {users}")
                 await self._reach(step, "contracted")
 
     async def _work(self) -> None:
