@@ -268,7 +268,9 @@ def _fan(shadow: Shadow, version: str, *, upward: bool) -> str:
         ]
     else:
         columns = ", ".join(quoted(each) for each in key)
-        keep = f"({columns}) NOT IN (SELECT {columns} FROM ({query}) AS _hl_u)"
+        # Where the mapping does not say the key, nothing tells which row is which: all of them are made anew.
+        said = {each.column for each in fills}.issuperset(key)
+        keep = f"({columns}) NOT IN (SELECT {columns} FROM ({query}) AS _hl_u)" if said else "TRUE"
         sets = ", ".join(f"{quoted(each.column)} = excluded.{quoted(each.column)}" for each in fills)
         lines = [
             f"IF TG_OP = 'UPDATE' THEN DELETE FROM {quoted(target)} AS _hl_t WHERE {mine} AND {keep}; END IF;",

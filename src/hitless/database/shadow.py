@@ -143,6 +143,13 @@ def _link(
             f"no column of the new {change.table} holds the old key column {missing[0]!r}: rows cannot find each other",
             f"keep it in a column, and name that one: down: {{{missing[0]}: THE_COLUMN}}",
         )
+    unsaid = [each for each in keys if each not in {fill.column for fill in ups}]
+    if change.rows == "many" and unsaid:
+        raise Refused(
+            "link-missing",
+            f"up does not say the key column {unsaid[0]!r} of the new {change.table}: its rows cannot be told apart",
+            "make the key of the old key and `place`",
+        )
     return tuple((each, str(linked[each])) for each in old.key)
 
 

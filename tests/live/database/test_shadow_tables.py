@@ -439,3 +439,39 @@ async def test_one_change_gives_several_tables_another_shape(changing: Callable[
     assert change.rows(change.new_url, "SELECT article, place, tag FROM articles ORDER BY 1, 2") == new
     kept = change.rows(change.url, "SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger ORDER BY 1, 2")
     assert kept == [("articles", "on_articles"), ("stock", "on_stock")]
+
+
+async def test_old_rows_whose_key_no_mapping_says_are_made_anew_and_never_left_behind(
+    changing: Callable[[str, str], Any],
+) -> None:
+    merge = """
+operations:
+  - shadow_table:
+      table: lines
+      rows: many
+      merge_on: [art]
+      split_by: string_to_table(tags, ',')
+      columns: [{name: art, type: int, pk: true}, {name: tags, type: text}]
+      up: {tags: "string_agg(tag, ',' ORDER BY place, id)"}
+      down: {art: art, place: place, tag: part}
+"""
+    lines = """CREATE TABLE lines (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, art int NOT NULL, place int NOT NULL, tag text NOT NULL);
+INSERT INTO lines (art, place, tag) SELECT 1 + g / 3, 1 + g % 3, 't' || g FROM generate_series(0, 29) g;"""
+    change = changing(lines, merge)
+    await change.begin()
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    change.rows(new, "UPDATE lines SET tags = 'p,q' WHERE art = 2")
+    assert change.rows(old, "SELECT place, tag FROM lines WHERE art = 2 ORDER BY 1") == [(1, "p"), (2, "q")]
+    change.rows(old, "UPDATE lines SET tag = 'r' WHERE art = 2 AND place = 1")
+    assert change.rows(new, "SELECT tags FROM lines WHERE art = 2") == [("r,q",)]
+    await change.verify()
+    await change.contract()
+
+
+async def test_new_rows_that_cannot_be_told_apart_are_refused_beforehand(changing: Callable[[str, str], Any]) -> None:
+    unsaid = SPLIT.replace("{name: place, type: int, pk: true}", "{name: n, type: int, pk: true, default: '1'}")
+    change = changing(TAGGED, unsaid.replace("place: place, ", "").replace("ORDER BY place", "ORDER BY n"))
+    with pytest.raises(Refused, match="does not say the key column 'n'"):
+        await change.begin()
+        await change.up_to_code()
