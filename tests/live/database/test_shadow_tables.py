@@ -472,6 +472,6 @@ INSERT INTO lines (art, place, tag) SELECT 1 + g / 3, 1 + g % 3, 't' || g FROM g
 async def test_new_rows_that_cannot_be_told_apart_are_refused_beforehand(changing: Callable[[str, str], Any]) -> None:
     unsaid = SPLIT.replace("{name: place, type: int, pk: true}", "{name: n, type: int, pk: true, default: '1'}")
     change = changing(TAGGED, unsaid.replace("place: place, ", "").replace("ORDER BY place", "ORDER BY n"))
+    await change.begin()
     with pytest.raises(Refused, match="does not say the key column 'n'"):
-        await change.begin()
         await change.up_to_code()
