@@ -71,6 +71,7 @@ class Stage:
     file: Path  # its system file
     say: Callable[[str], None]
     rate: float = RATE  # requests per second
+    command_s: float = COMMAND_S  # that one command may take
     runs: list[Ran] = field(default_factory=list)
     broken: set[tuple[str, str]] = field(default_factory=set)  # (service, version) that fail on purpose
     killed: int = 0  # processes of ours, with -9
@@ -102,7 +103,7 @@ class Stage:
 
     def hitless(self, *words: str, expect: Exit = Exit.DONE) -> Any:
         """Run a command with --json; returns what it printed last. Raises ActFailed if it does not end as expected."""
-        done = subprocess.run(self._argv(*words), capture_output=True, text=True, timeout=COMMAND_S, check=False)
+        done = subprocess.run(self._argv(*words), capture_output=True, text=True, timeout=self.command_s, check=False)
         if done.returncode != expect:
             raise ActFailed(
                 "demo-failed", f"hitless {' '.join(words)} ended with {done.returncode}: {done.stdout[-800:]}"
@@ -119,7 +120,7 @@ class Stage:
         before, began = self.counts(), time.monotonic()
         run, state, complaint, steps = "", "", "", list[dict[str, Any]]()
         with subprocess.Popen(self._argv("apply", str(path)), stdout=subprocess.PIPE, text=True) as command:
-            watchdog = Timer(COMMAND_S, command.kill)
+            watchdog = Timer(self.command_s, command.kill)
             watchdog.start()
             try:
                 for fact in _objects(command):
