@@ -27,6 +27,7 @@ SETTINGS = {
     "wal_level": "logical",
     "max_wal_size": "4GB",  # a checkpoint in the midst of a backfill would stall everybody's commits
     "wal_init_zero": "off",  # else each new file of WAL holds up all commits for 30 to 50 ms
+    "backend_flush_after": "256kB",  # what sessions and autovacuum write goes to disk as they go on, not in one stall
     "log_line_prefix": "%m [%p] %d ",
     "log_min_duration_statement": "5s",
 }
