@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from hitless.database.mirror import groups, key_text, mapped, new_link, old_link, same
 from hitless.database.names import MARK, literal, quoted
+from hitless.database.own_triggers import up_again
 from hitless.database.pieces import Fill, Shadow
 
 WAIT_MS = 20  # for the old row, then one looks whether its holder waits for us
@@ -68,8 +69,9 @@ def gone_meanwhile(shadow: Shadow, leave: str) -> list[str]:
 def mapped_down(shadow: Shadow) -> list[str]:
     """Map down what the other version wrote last."""
     pairs = ((f"_hl_o.{quoted(each)}", f"NEW.{quoted(each)}") for each in shadow.key)
-    statement = _down(shadow, same(pairs))
-    return [f"IF _hitless_met THEN {statement}; END IF;"] if statement else []
+    mine = same(pairs)
+    statements = "".join(f"{each}; " for each in (_down(shadow, mine), up_again(shadow, mine)) if each)
+    return [f"IF _hitless_met THEN {statements}END IF;"] if statements else []
 
 
 def new_writes(shadow: Shadow, version: str, leave: str) -> list[str]:
@@ -126,5 +128,5 @@ def settle(shadow: Shadow, key: list[str]) -> tuple[str, str, tuple[str, ...]]:
     there = f"SELECT 1 FROM {quoted(shadow.old)} AS _hl_o WHERE {mine}"
     lonely = f"NOT EXISTS (SELECT 1 FROM {quoted(shadow.new)} AS _hl_t WHERE {linked})"
     gone = f"DELETE FROM {quoted(shadow.old)} AS _hl_o WHERE {mine} AND {lonely}"
-    down = _down(shadow, mine)
-    return f"{there} FOR UPDATE SKIP LOCKED", there, (*([down] if down else []), gone)
+    follow = (each for each in (_down(shadow, mine), up_again(shadow, mine)) if each)
+    return f"{there} FOR UPDATE SKIP LOCKED", there, (*follow, gone)

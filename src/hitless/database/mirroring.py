@@ -19,6 +19,7 @@ from hitless.database.mirror import (
     split_of,
 )
 from hitless.database.names import AFTER, FIRST, MARK, literal, quoted
+from hitless.database.own_triggers import up_again
 from hitless.database.pieces import Fill, Shadow
 from hitless.database.standing import (
     CAUGHT,
@@ -161,7 +162,7 @@ def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
         *twice(renewed(left=True), renewed(left=False), upward=upward),
         f"IF {moved(shadow, upward=upward)} THEN {unlisted(shadow, version, upward=upward)} END IF;",
         "END IF;",
-        *(mapped_down(shadow) if upward else []),
+        *(mapped_down(shadow) if upward else _answered(shadow)),
         *kept_listed(shadow, version, upward=upward),
     ]
     failed = listed_anew(shadow, version, upward=upward)
@@ -183,6 +184,13 @@ def _one(shadow: Shadow, version: str, *, upward: bool) -> str:
         lines=lines,
         failed=[*raised, f"IF NOT {permitted(version, fills)} THEN RAISE; END IF;", *failed],
     )
+
+
+def _answered(shadow: Shadow) -> list[str]:
+    """Take over what the user's own triggers have made of the old row."""
+    pairs = zip(old_link(shadow), new_link(shadow), strict=True)
+    again = up_again(shadow, same((f"_hl_o.{quoted(one)}", f"NEW.{quoted(two)}") for one, two in pairs))
+    return [f"{again};"] if again else []
 
 
 def _sets(shadow: Shadow, *, upward: bool, left: bool) -> list[str]:

@@ -50,6 +50,7 @@ class Shadow:
     split_by: str | None = None  # SQL that gives several values; the mappings read them as `part`, numbered by `place`
     held: tuple[Fill, ...] = ()  # columns of the new table, until contract, for old keys that no other one holds
     loose: bool = False  # no index can have the links be unique: they are not all that partitions are made by
+    own_triggers: bool = False  # the user's, on the old table, that see a row before it is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

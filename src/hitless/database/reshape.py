@@ -72,7 +72,14 @@ def _same_shape(name: str, old: Table, physical: str, columns: list[Column]) -> 
     )
     link = tuple((each, each) for each in old.key)
     return Shadow(
-        old=old.physical, new=physical, key=old.key, new_key=old.key, link=link, ups=ups, downs=downs, shape="one"
+        old=old.physical,
+        new=physical,
+        key=old.key,
+        new_key=old.key,
+        link=link,
+        ups=ups,
+        downs=downs,
+        own_triggers=old.own_triggers,
     )
 
 

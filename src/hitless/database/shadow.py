@@ -38,6 +38,7 @@ def compile_shadow(change: m.ShadowTable, pieces: Pieces) -> Pieces:
         split_by=change.split_by,
         held=held,
         loose=change.rows == "one" and not _parted_by(change) <= {each for _, each in link},
+        own_triggers=old.own_triggers,
     )
     pieces = replace(pieces, new=pieces.new.with_table(change.table, new))
     pieces = pieces.plus(shadows=(shadow,), destroys=(f"table {change.table} in its old shape",))

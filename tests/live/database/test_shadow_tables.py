@@ -105,6 +105,40 @@ async def test_a_key_gets_a_wider_type_and_an_address_is_split_while_both_versio
     assert change.rows(change.url, "SELECT count(*) FROM seen WHERE what = 'INSERT503'") == [(1,)]
 
 
+SHOUTING = """
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.note := upper(NEW.note); RETURN NEW; END$$;
+CREATE TRIGGER shouted BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION shout();
+"""
+
+
+async def test_what_the_users_own_trigger_makes_of_a_row_of_the_new_version_is_on_both_sides(
+    changing: Callable[[str, str], Any],
+) -> None:
+    change = changing(ORDERS + SHOUTING, RETYPED)
+    await change.begin()
+    await change.up_to_code()
+    old, new = change.old_url, change.new_url
+    change.rows(new, "INSERT INTO orders (customer, cents, street, town, note) VALUES (4, 1234, 'Y, 2', 'Bonn', 'hi')")
+    change.rows(new, "UPDATE orders SET note = 'more', cents = 77 WHERE id = 7")
+    change.rows(old, "UPDATE orders SET note = 'less' WHERE id = 8")
+    assert change.rows(old, "SELECT id, total, note FROM orders WHERE note IS NOT NULL ORDER BY id") == [
+        (7, 0, "MORE"),
+        (8, 800, "LESS"),
+        (501, 12, "HI"),
+    ]
+    assert change.rows(new, "SELECT id, cents, street, note FROM orders WHERE note IS NOT NULL ORDER BY id") == [
+        (7, 77, "Street 7", "MORE"),  # and what the trigger left alone is as the new version wrote it
+        (8, 80_000, "Street 8", "LESS"),
+        (501, 1234, "Y, 2", "HI"),
+    ]
+    await change.verify()
+    await change.back()
+    await change.up_to_code()
+    await change.contract()
+    change.rows(new, "UPDATE orders SET note = 'last' WHERE id = 7")
+    assert change.rows(new, "SELECT note FROM orders WHERE id = 7") == [("LAST",)]
+
+
 @pytest.mark.parametrize("kind", ["ALWAYS", "BY DEFAULT"])
 async def test_both_versions_change_rows_whose_key_is_an_identity_column(
     changing: Callable[[str, str], Any], kind: str
