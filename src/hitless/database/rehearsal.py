@@ -27,6 +27,7 @@ from hitless.database.running_queries import Query, fitting, fitting_still, unfi
 from hitless.database.sync import value
 from hitless.database.telling import told_of
 from hitless.database.throttling import ALONE_S
+from hitless.database.unfit_triggers import triggers, unfit_triggers
 from hitless.kit.errors import HitlessError
 
 _INDEX = re.compile(r"^\s*(CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b", re.IGNORECASE)
@@ -161,6 +162,7 @@ async def _tried(target: RehearsalTarget, script: Script, where: str) -> Rehears
             insert = f"INSERT INTO hitless.{quoted(table)} SELECT * FROM jsonb_populate_record(NULL::hitless.{quoted(table)}, %s::jsonb) RETURNING 1"  # noqa: E501, S608
             await target.rows(insert, row["row"])
     await target.rewritten()
+    fitting_now = await triggers(target)
     await target.run("SET LOCAL client_min_messages = debug1")
     target.phase = "expand"
     findings = list(await _up_and_down(target, script))
@@ -170,7 +172,7 @@ async def _tried(target: RehearsalTarget, script: Script, where: str) -> Rehears
     await target.locked(script.sizes)
     await target.rewritten()
     queries, unfit = await _to_the_end(target, script, compiled)
-    findings += unfit
+    findings += [*unfit, *unfit_triggers(fitting_now, await triggers(target))]
     findings += [*judged(target.seen, script.sizes), *locks(target.seen, script.sizes)]
     return Rehearsed(destroys=compiled.destroys, findings=tuple(findings), where=where, queries=queries)
 

@@ -242,6 +242,25 @@ async def test_a_query_about_a_table_that_contract_takes_away_is_found_though_th
     assert said in unfit.text
 
 
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ("drop_column: {table: people, column: age}", False),
+        ("rename_column: {table: people, from: age, to: years}", False),
+        ("alter_column: {table: people, column: age, type: bigint, up: age::bigint, down: age::int}", True),
+        ("drop_column: {table: people, column: mood}", True),
+    ],
+)
+async def test_a_trigger_whose_function_names_a_column_that_goes_is_found_before_every_write_fails(
+    people: str, change: str, fits: bool
+) -> None:
+    with psycopg.connect(people) as connection:
+        connection.execute("DROP VIEW grown")
+    found = [each for each in (await tried(people, f"operations: [{{{change}}}]")).findings if each.refuses]
+    assert [each.rule for each in found] == ([] if fits else ["unfit-trigger"])
+    assert fits or "trigger birthday of people calls older, which names age" in found[0].text
+
+
 async def test_a_query_is_found_among_many_that_are_about_other_things(people: str) -> None:
     await count_from_here(people)
     with psycopg.connect(people, autocommit=True) as busy:
