@@ -87,6 +87,16 @@ class Changing:
     async def back(self) -> None:
         await self.driver.do(self.steps.before[0].inverse(), MOMENT)
 
+    async def there_and_back(self) -> list[tuple[Any, ...]]:
+        """Take the baseline, up to the code, back to the same catalogue, which is returned, and up again."""
+        await self.begin()
+        before = self.catalogue()
+        await self.up_to_code()
+        await self.back()
+        assert self.catalogue() == before
+        await self.up_to_code()
+        return before
+
     async def verify(self) -> None:
         await self.driver.do(self.steps.after[0], MOMENT)
 

@@ -57,12 +57,7 @@ async def test_both_versions_see_what_all_operations_together_say(
     text: str, seen: str, shown: list[Any], changing: Make
 ) -> None:
     change = changing(SETUP, "operations:\n" + text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     assert [each for (each,) in change.rows(change.new_url, f"{seen} ORDER BY id")] == shown
     assert change.rows(change.old_url, "SELECT id, name, a FROM t ORDER BY 1") == [(1, "ada", 1), (2, "bob", 2)]
     await change.contract()
@@ -104,12 +99,7 @@ ROW = "  - sql: {up: \"INSERT INTO made (kind, gone) VALUES ('dog', 1)\", down: 
 @pytest.mark.parametrize("rows", ["", ROW], ids=["empty", "with a row"])
 async def test_a_table_of_the_same_change_is_at_once_what_it_is_to_be(rows: str, changing: Make) -> None:
     change = changing(SETUP, "operations:" + MADE + rows + AT_ONCE.removeprefix("\n"))
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     insert = "INSERT INTO made (louder) VALUES (NULL) RETURNING kind, owner"
     assert change.rows(change.new_url, insert) == [("cat", 1)]
     found = "SELECT kind, louder FROM made WHERE kind = 'dog'"

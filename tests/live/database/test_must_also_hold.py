@@ -82,12 +82,7 @@ async def test_quoted_and_very_long_names(changing: Make) -> None:
     )
     setup = f"CREATE TABLE {quoted[table]} (id int PRIMARY KEY, {quoted[column]} int NOT NULL CHECK ({quoted[column]} > 0)); INSERT INTO {quoted[table]} VALUES (1, 5); CREATE UNIQUE INDEX ON {quoted[table]} ({quoted[column]});"
     change = changing(setup, text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     change.rows(change.new_url, f"UPDATE {quoted[table]} SET {quoted[column]} = 9")
     assert change.rows(change.old_url, f"SELECT {quoted[column]} FROM {quoted[table]}") == [(8,)]
     await change.contract()
@@ -103,12 +98,7 @@ async def test_partitioned_tables(changing: Make) -> None:
     """
     text = LOUD % "t" + "  - create_index: {name: t_loud, table: t, columns: [{column: loud}]}\n"
     change = changing(setup, text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     change.rows(change.old_url, "UPDATE t SET at = at + 365, name = 'moved' WHERE id = 1")
     assert change.rows(change.new_url, "SELECT loud FROM t WHERE id = 1") == [("MOVED",)]
     await change.contract()

@@ -41,12 +41,7 @@ PLAIN_KEY = ("visits_pkey", "p", False, False)
 )
 async def test_it_takes_over_what_was_built(table: str, text: str, kinds: list[Any], changing: Make) -> None:
     change = changing(VISITS % table, text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     who = "W3" if text == LOUD else "w3"
     with pytest.raises(psycopg.errors.UniqueViolation):
         change.rows(change.new_url, f"INSERT INTO visits VALUES (3, 3, '{who}')")

@@ -137,12 +137,7 @@ async def test_foreign_keys_both_ways_hold_and_cascade_for_both_versions(changin
         + "  - alter_column: {table: towns, column: code, type: text, up: code, down: code}\n"
     )
     change = changing(FAMILY, text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     for url, missing in ((change.old_url, 77), (change.new_url, 78)):
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             change.rows(url, f"UPDATE people SET town = {missing} WHERE id = 1")
@@ -173,12 +168,7 @@ operations:
 """
     setup = f"CREATE TABLE {names[table]} (id serial PRIMARY KEY, {names[column]} int NOT NULL CHECK ({names[column]} > 0)); INSERT INTO {names[table]} ({names[column]}) VALUES (5);"
     change = changing(setup, text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     change.rows(change.new_url, f"UPDATE {names[table]} SET {names[column]} = 9")
     assert change.rows(change.old_url, f"SELECT {names[column]} FROM {names[table]}") == [(8,)]
     await change.contract()

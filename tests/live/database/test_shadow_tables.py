@@ -57,12 +57,7 @@ async def test_a_key_gets_a_wider_type_and_an_address_is_split_while_both_versio
     changing: Callable[[str, str], Any],
 ) -> None:
     change = changing(ORDERS, RETYPED)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     old, new = change.old_url, change.new_url
     assert change.rows(new, "SELECT cents, street, town FROM orders WHERE id = 7") == [(70_000, "Street 7", "Town")]
     change.rows(old, "INSERT INTO orders (customer, total, address) VALUES (3, 5, 'X 1, Ulm')")
@@ -170,12 +165,7 @@ async def test_both_versions_change_rows_whose_key_is_an_identity_column(
 
 async def test_one_row_becomes_several(changing: Callable[[str, str], Any]) -> None:
     change = changing(TAGGED, SPLIT)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     old, new = change.old_url, change.new_url
     assert change.rows(new, "SELECT tag FROM articles WHERE article = 5 ORDER BY place") == [("a",), ("b5",), ("c",)]
     change.rows(old, "UPDATE articles SET tags = 'x,y' WHERE id = 5")
@@ -256,12 +246,7 @@ async def test_a_table_is_partitioned_by_a_column_that_was_no_part_of_its_key(
     changing: Callable[[str, str], Any],
 ) -> None:
     change = changing(EVENTS, BY_DAY)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     old, new = change.old_url, change.new_url
     change.rows(old, "UPDATE events SET day = '2026-09-09', note = 'moved' WHERE id = 1")
     assert change.rows(new, "SELECT day::text, note FROM events WHERE id = 1") == [("2026-09-09", "moved")]
@@ -345,12 +330,7 @@ async def test_a_key_gets_a_type_of_another_kind(
 ) -> None:
     text = RETYPED_KEY.replace("KIND", kinds[1]).replace("UP", up).replace("DOWN", down)
     change = changing(KEYED.format(kind=kinds[0], id=value), text)
-    await change.begin()
-    before = change.catalogue()
-    await change.up_to_code()
-    await change.back()
-    assert change.catalogue() == before
-    await change.up_to_code()
+    await change.there_and_back()
     (seven, new_seven), (first, new_first), (second, new_second), (third, new_third) = keys
     with (
         psycopg.connect(change.old_url, autocommit=True) as old,
