@@ -55,13 +55,7 @@ class BusinessWatch(Watch):
         """Take the cohorts that closed in this second."""
         if not (canary.requests and baseline.requests):
             return False
-        had = self.counts
-        self.counts = Counts(
-            had.canary + canary.requests,
-            had.canary_bad + canary.bad,
-            had.baseline + baseline.requests,
-            had.baseline_bad + baseline.bad,
-        )
+        self.counts = self.counts.plus(canary.requests, canary.bad, baseline.requests, baseline.bad)
         won, against = canary.requests - canary.bad, baseline.requests - baseline.bad
         self._fewer.feed(canary.requests, won, baseline.requests, against)
         return True

@@ -59,12 +59,16 @@ class Decision:
 
 
 def ratio_of(counts: Counts) -> Ratio | None:
-    """Return the ratio of bad rates and a confidence sequence for it (beta mixture of the conditional binomial)."""
-    canary, bad, baseline, against = counts
-    if not canary or not baseline or not bad + against:
+    """Return the ratio of bad rates and a confidence sequence for it (beta mixture of the conditional binomial).
+
+    The value is that of Mantel & Haenszel (1959), each second a stratum. The interval is exact while the share stays;
+    where it changes, it is that of the one share with which the counts give the same value.
+    """
+    bad, against = counts.canary_bad, counts.baseline_bad
+    if not counts.canary or not counts.baseline or not bad + against:
         return None
-    value = math.inf if not against else (bad / canary) / (against / baseline)
-    share = canary / (canary + baseline)
+    value = math.inf if not counts.theirs else counts.ours / counts.theirs
+    share = _share(counts)
     most = math.lgamma(bad + 0.5) + math.lgamma(against + 0.5) - math.lgamma(bad + against + 1.0) - math.log(math.pi)
     least = most + math.log(1.0 - CONFIDENCE)
     seen = min(max(bad / (bad + against), NEVER), 1.0 - NEVER)
@@ -75,6 +79,16 @@ def ratio_of(counts: Counts) -> Ratio | None:
     low = 0.0 if not bad else _edge(inside, NEVER, seen)
     high = 1.0 if not against else _edge(inside, 1.0 - NEVER, seen)
     return Ratio(value, _ratio(low, share), _ratio(high, share))
+
+
+def _share(counts: Counts) -> float:
+    """Return the canary's part of the requests, as it was when something was bad."""
+    bad, against = counts.canary_bad, counts.baseline_bad
+    if not bad + against:
+        return counts.canary / (counts.canary + counts.baseline)
+    where_theirs = counts.theirs / against if against else 1.0 - counts.ours / bad
+    where_ours = 1.0 - counts.ours / bad if bad else where_theirs
+    return where_theirs / (where_theirs + 1.0 - where_ours)
 
 
 def _edge(inside: Callable[[float], bool], outer: float, inner: float) -> float:
@@ -94,7 +108,6 @@ def _ratio(part: float, share: float) -> float:
 
 
 def _needed(counts: Counts, e_value: float, threshold: float, null: float) -> int | None:
-    canary, _, baseline, against = counts
     ratio = ratio_of(counts)
     if ratio is None or ratio.value <= null:
         return None
@@ -102,8 +115,8 @@ def _needed(counts: Counts, e_value: float, threshold: float, null: float) -> in
     if missing <= 0.0:
         return 0
     if math.isinf(ratio.value):  # no rate to reckon with: evidence grows with the requests, in logarithms
-        return math.ceil(canary * missing / math.log(e_value)) if e_value > 1.0 else None
-    share, rate = canary / (canary + baseline), against / baseline
+        return math.ceil(counts.canary * missing / math.log(e_value)) if e_value > 1.0 else None
+    share, rate = _share(counts), counts.baseline_bad / counts.baseline
     seen = ratio.value / null
     mean = 1.0 + share * (seen - 1.0)
     nats = rate * null * (seen * math.log(seen) - mean * math.log(mean) / share)

@@ -108,11 +108,8 @@ class ErrorsWatch(Watch):
         against, against_bad = baseline.requests, baseline.bad
         if not (requests and against):
             return False
-        canary_all, canary_bad, baseline_all, baseline_bad = self.counts
-        self.counts = Counts(
-            canary_all + requests, canary_bad + bad, baseline_all + against, baseline_bad + against_bad
-        )
-        self.ready = canary_bad + bad >= self._least
+        self.counts = self.counts.plus(requests, bad, against, against_bad)
+        self.ready = self.counts.canary_bad >= self._least
         if bad or against_bad:
             self._mixture.stake.start(elapsed_s)
             self._mixture.feed(requests, bad, against, against_bad, self._common_rate())

@@ -86,13 +86,7 @@ class ExchangeableWatch(Watch):
             self._since = elapsed_s
         _into(self._canary, canary.parts)
         _into(self._baseline, baseline.parts)
-        had = self.counts
-        self.counts = Counts(
-            had.canary + canary.requests,
-            had.canary_bad + canary.bad,
-            had.baseline + baseline.requests,
-            had.baseline_bad + baseline.bad,
-        )
+        self.counts = self.counts.plus(canary.requests, canary.bad, baseline.requests, baseline.bad)
         if elapsed_s - self._since + 1 >= BATCH_S:
             self._weigh(elapsed_s)
         return bool(canary.requests and baseline.requests)

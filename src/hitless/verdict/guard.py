@@ -6,12 +6,35 @@ from hitless.verdict.ticks import Arm, Tick
 
 
 class Counts(NamedTuple):
-    """What a guard has counted so far, in both arms."""
+    """What a guard has counted so far, in both arms.
+
+    `ours` are the canary's bad requests, each times the baseline's part of all requests of its second, `theirs` the
+    baseline's, each times the canary's part: their quotient is a ratio of bad rates that a share and a rate which
+    change together do not distort (Mantel & Haenszel 1959, each second a stratum).
+    """
 
     canary: int = 0
     canary_bad: int = 0
     baseline: int = 0
     baseline_bad: int = 0
+    ours: float = 0.0
+    theirs: float = 0.0
+
+    def plus(self, canary: int, bad: int, baseline: int, against: int) -> "Counts":
+        """Return what has been counted after one second more, in which both arms had requests."""
+        ours, theirs = self.ours, self.theirs
+        if bad or against:
+            share = canary / (canary + baseline)
+            ours += bad * (1.0 - share)
+            theirs += against * share
+        return Counts(
+            self.canary + canary,
+            self.canary_bad + bad,
+            self.baseline + baseline,
+            self.baseline_bad + against,
+            ours,
+            theirs,
+        )
 
 
 class Setting(NamedTuple):

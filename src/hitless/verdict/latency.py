@@ -113,8 +113,7 @@ class LatencyWatch(Watch):
 
     def _bet(self, groups: Groups, elapsed_s: float) -> None:
         canary, baseline = sum(self._canary), sum(self._baseline)
-        had = self.counts
-        self.counts = Counts(had.canary + canary, 0, had.baseline + baseline, 0)
+        self.counts = self.counts.plus(canary, 0, baseline, 0)
         if not (canary and baseline):
             return
         if self._fine is not None:

@@ -51,13 +51,7 @@ class CrashesWatch(Watch):
         if not (canary.instances and baseline.instances):
             return False
         ours, theirs = min(canary.crashes, canary.instances), min(baseline.crashes, baseline.instances)
-        had = self.counts
-        self.counts = Counts(
-            had.canary + canary.instances,
-            had.canary_bad + ours,
-            had.baseline + baseline.instances,
-            had.baseline_bad + theirs,
-        )
+        self.counts = self.counts.plus(canary.instances, ours, baseline.instances, theirs)
         if ours or theirs:
             self._mixture.stake.start(elapsed_s)
             self._mixture.feed(canary.instances, ours, baseline.instances, theirs)

@@ -59,7 +59,7 @@ class SampleRatioWatch(Watch):
         """Take one tick."""
         many = canary.users + baseline.users
         if many and not self._off:
-            self.counts = Counts(self.counts.canary + canary.users, 0, self.counts.baseline + baseline.users, 0)
+            self.counts = self.counts.plus(canary.users, 0, baseline.users, 0)
             for k, odds in enumerate(ODDS):
                 self._steps[k] += canary.users * math.log(odds) - many * math.log1p(self._guard.share * (odds - 1.0))
             self._off = max(self._steps) >= math.log(len(ODDS) / self._guard.alpha)

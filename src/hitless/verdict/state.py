@@ -13,7 +13,7 @@ from hitless.verdict.latency import Latency
 from hitless.verdict.processes import Crashes, Saturation
 from hitless.verdict.samples import SampleRatio
 
-FORMAT = 1
+FORMAT = 2
 DUMP_LIMIT = 64 * 1024  # bytes
 FULLEST = {"Latency": 2_500, "Exchangeable": 5_000}  # bytes that one of a kind takes at most, with 256 parts
 ANY_OTHER = 1_200

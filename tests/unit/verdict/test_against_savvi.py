@@ -19,7 +19,7 @@ def test_the_interval_is_that_of_savvi(bad, against, canary, baseline):
     test = multinomial.Multinomial(0.05, np.array([0.5, 0.5]), k=1)
     test.update(np.array([bad, against]))
     low, high = test.calculate_conf_int()[0]
-    ratio = ratio_of(Counts(canary, bad, baseline, against))
+    ratio = ratio_of(Counts().plus(canary, bad, baseline, against))
     share = canary / (canary + baseline)
     parts = [each * share / (1.0 + share * (each - 1.0)) for each in (ratio.low, ratio.high)]
     assert parts == pytest.approx([low, high], abs=1e-5)

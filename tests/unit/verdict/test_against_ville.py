@@ -13,7 +13,7 @@ from hitless.verdict.guard import Counts
 def test_the_interval_is_that_of_ville(bad, against, canary, baseline):
     sequence = BernoulliCS(alpha=0.05, prior=(0.5, 0.5), intersect=False)
     low, high = sequence.update(np.array([1] * bad + [0] * against)).interval()
-    ratio = ratio_of(Counts(canary, bad, baseline, against))
+    ratio = ratio_of(Counts().plus(canary, bad, baseline, against))
     share = canary / (canary + baseline)
     assert _part(ratio.low, share) == pytest.approx(low, abs=1e-9)
     assert _part(ratio.high, share) == pytest.approx(high, abs=1e-9)
