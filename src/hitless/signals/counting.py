@@ -1,7 +1,8 @@
 """Turns what the gateway logged into counts per second: requests, failures, users and latencies of each version. Pure.
 
-Users are counted, not only requests (bad_users.py). Users of a service with two versions are followed to every other
-service that they touch (members.py), and to what they are expected to do there (outcomes.py).
+Users are counted, not only requests (bad_users.py), and one who is always slow is not many (slow_users.py). Users of a
+service with two versions are followed to every other service that they touch (members.py), and to what they are
+expected to do there (outcomes.py).
 """
 
 import math
@@ -15,7 +16,9 @@ from hitless.signals.before import Before
 from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere
 from hitless.signals.outcomes import Conversion, Outcomes
 from hitless.signals.parts import CELL
-from hitless.signals.ports import ArmCount, Elsewhere, Second
+from hitless.signals.ports import ArmCount, Second
+from hitless.signals.slow_users import SlowUsers
+from hitless.signals.tally import OpenSecond, Tally
 from hitless.verdict import EDGES
 
 LAG_MS = 1000  # a second is closed this long after its end
@@ -43,43 +46,6 @@ class Observed(NamedTuple):
 Row = tuple[int, str, Slot, str, bool, float, bool, str, str]  # an Observed; any tuple of its values is as good
 
 
-class _Tally:
-    """The counts of one arm in a second that is still open."""
-
-    __slots__ = ("assigned", "bad_users", "failed", "latency", "parts", "requests", "saved", "users", "waiting")
-
-    def __init__(self) -> None:
-        self.requests = self.failed = self.saved = self.users = self.bad_users = self.assigned = self.waiting = 0
-        self.latency: dict[int, int] = {}
-        self.parts: dict[int, tuple[int, int]] = {}
-
-    def count_part(self, cell: int, *, failed: bool) -> None:
-        """Count a request of a user for the cell of buckets."""
-        users, bad = self.parts.get(cell, (0, 0))
-        self.parts[cell] = users + 1, bad + failed
-
-    def closed(self) -> ArmCount:
-        return ArmCount(
-            requests=self.requests,
-            failed=self.failed,
-            saved=self.saved,
-            users=self.users,
-            bad_users=self.bad_users,
-            latency=self.latency,
-            assigned=self.assigned,
-            parts=self.parts if self.bad_users else {},
-        )
-
-
-class _OpenSecond:
-    __slots__ = ("arms", "elsewhere", "lost")
-
-    def __init__(self) -> None:
-        self.arms: dict[tuple[str, Slot], _Tally] = {}
-        self.elsewhere: dict[Elsewhere, _Tally] = {}
-        self.lost = 0
-
-
 class Counter:
     """Counts records into seconds. All bounded: seconds that are open, arms in a second, users that are remembered."""
 
@@ -91,8 +57,9 @@ class Counter:
         self._first = now_ms // 1000 + forgets  # the oldest second that is open
         self._forgotten = self._first if forgets else -math.inf  # what ended before this second is not counted at all
         self._now_ms = now_ms
-        self._open: dict[int, _OpenSecond] = {}
+        self._open: dict[int, OpenSecond] = {}
         self._bad: dict[tuple[str, str], BadUsers] = {}  # by the service, and the changed one that its users met
+        self._slow: dict[str, SlowUsers] = {}
         self._before = Before()
         self._members = Members()
         self._outcomes: dict[str, Outcomes] = {}  # by the service that is tested
@@ -100,9 +67,9 @@ class Counter:
 
     def count(self, records: Iterable[Row]) -> None:
         """Count records, in any order; one that comes after its second was closed counts in the oldest open one."""
-        open_seconds, all_bad, split = self._open, self._bad, self._members.split
+        open_seconds = self._open
         for record in records:
-            at_ms, service, slot, user, failed, latency_ms, saved, bucket, _ = record
+            at_ms, service, slot, user, failed, _, saved, _, _ = record
             second = open_seconds.get(at_ms // 1000) or self._second_of(at_ms)
             if second is None:
                 continue
@@ -112,25 +79,31 @@ class Counter:
             tally.requests += 1
             tally.failed += failed
             tally.saved += saved
-            if not user:  # meets the old version whatever the share: no member of an arm
-                continue
-            if split:
-                tally.assigned += self._follow(second, record)
-            bad = all_bad.get((service, ""))
-            if failed or (bad and user in bad.known):
-                bad = bad or self._bad_users(service, "")
-                if not bad.counts(user, slot, at_ms, failed=failed):
-                    tally.waiting += 1
-                    continue
-                tally.bad_users += failed
-            tally.users += 1
-            if bucket and service in split:
-                tally.count_part(int(bucket) // CELL, failed=failed)
-            if not failed:
-                place = bisect_left(EDGES, latency_ms)
+            if user:  # without one it meets the old version whatever the share: no member of an arm
+                self._count_user(second, tally, record)
+
+    def _count_user(self, second: OpenSecond, tally: Tally, record: Row) -> None:
+        at_ms, service, slot, user, failed, latency_ms, _, bucket, _ = record
+        split = self._members.split
+        if split:
+            tally.assigned += self._follow(second, record)
+        bad = self._bad.get((service, ""))
+        if failed or (bad and user in bad.known):
+            bad = bad or self._bad_users(service, "")
+            if not bad.counts(user, slot, at_ms, failed=failed):
+                tally.waiting += 1
+                return
+            tally.bad_users += failed
+        tally.users += 1
+        tested = service in split
+        if bucket and tested:
+            tally.count_part(int(bucket) // CELL, failed=failed)
+        if not failed:
+            place = bisect_left(EDGES, latency_ms)
+            if not tested or self._slow_users(service).takes(tally, user, slot, at_ms, place):
                 tally.latency[place] = tally.latency.get(place, 0) + 1
 
-    def _follow(self, second: _OpenSecond, record: Row) -> bool:
+    def _follow(self, second: OpenSecond, record: Row) -> bool:
         """Count the request for the changed services that its user has met elsewhere.
 
         Tells whether the user is met for the first time, in a test of the service.
@@ -148,7 +121,7 @@ class Counter:
                     continue
             tally = second.elsewhere.get((changed, met, service))
             if tally is None:
-                tally = second.elsewhere[changed, met, service] = _Tally()
+                tally = second.elsewhere[changed, met, service] = Tally()
             tally.users += 1
             tally.bad_users += failed
         return new
@@ -163,6 +136,12 @@ class Counter:
 
     def _bad_users(self, service: str, changed: str) -> BadUsers:
         return self._bad.setdefault((service, changed), BadUsers())
+
+    def _slow_users(self, service: str) -> SlowUsers:
+        """Return those of a service; the one that was met first is forgotten for one too many."""
+        if service not in self._slow and len(self._slow) >= ARMS_LIMIT:
+            del self._slow[next(iter(self._slow))]
+        return self._slow.setdefault(service, SlowUsers())
 
     def begin(self, service: str, conversion: Conversion | None = None) -> None:
         """A new test of a service begins: its users are new, but for those who are bad on the old version.
@@ -184,6 +163,8 @@ class Counter:
         self._outcomes.pop(service, None)
         self._members.end(service)
         self._before.forget(service)
+        if service in self._slow:
+            self._slow[service].forget()
         for key in [key for key in self._bad if key == (service, "") or key[1] == service]:
             del self._bad[key]
 
@@ -212,6 +193,7 @@ class Counter:
             return Second(at=at, outcomes=outcomes, one_in=one_in)
         for (service, slot), tally in second.arms.items():
             self._before.add(service, slot, at, tally.users, tally.waiting)
+            self._slow_users(service).learn(slot, tally, at)
         return Second(
             at=at,
             arms={arm: tally.closed() for arm, tally in second.arms.items()},
@@ -248,7 +230,7 @@ class Counter:
         for at in range(max(from_ms // 1000, self._first), now + 1):
             self._open_second(at).lost += 1
 
-    def _second_of(self, at_ms: int) -> _OpenSecond | None:
+    def _second_of(self, at_ms: int) -> OpenSecond | None:
         """Open the second for a record; None: the record cannot be placed and is lost, or it is to be forgotten."""
         at = at_ms // 1000
         if at < self._forgotten:
@@ -258,16 +240,16 @@ class Counter:
             return None
         return self._open_second(max(at, self._first))
 
-    def _open_second(self, at: int) -> _OpenSecond:
+    def _open_second(self, at: int) -> OpenSecond:
         second = self._open.get(at)
         if second is None:
-            second = self._open[at] = _OpenSecond()
+            second = self._open[at] = OpenSecond()
         return second
 
-    def _arm(self, second: _OpenSecond, service: str, slot: Slot, at_ms: int) -> _Tally | None:
+    def _arm(self, second: OpenSecond, service: str, slot: Slot, at_ms: int) -> Tally | None:
         if len(second.arms) >= ARMS_LIMIT:
             second.lost += 1
             return None
         self._members.see(service, slot, min(at_ms, self._now_ms) // 1000)
-        tally = second.arms[service, slot] = _Tally()
+        tally = second.arms[service, slot] = Tally()
         return tally
