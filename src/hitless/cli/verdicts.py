@@ -11,12 +11,14 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
     parts = [f"{noted.get('service', '')}: {noted['verdict']}".removeprefix(": "), _users(noted)]
     if (ratio := noted.get("ratio")) is not None:
         parts.append(_ratio(ratio))
+    elif (rate := noted.get("bad_below")) is not None:
+        parts.append(f"at most {_number(100 * rate)} % of its requests bad (95%)")
     if "e_value" in noted:
         parts.append(
             f"evidence against it {_number(noted['e_value'])} of {_number(noted['threshold'])} ({_parts(noted)})"
         )
-    if needed := noted.get("users_needed"):
-        parts.append(f"about {needed} more requests would decide")
+    if noted.get("users_needed"):
+        parts.append(_needed(noted["users_needed"], noted.get("needed") or {}))
     parts += noted.get("doubts", ())
     if noted["seconds"]["lost"]:
         parts.append(f"{noted['seconds']['lost']} s with lost records left out")
@@ -28,7 +30,11 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
 
 
 _USERS = "users' requests bad"
-_COUNTED = {"business": "users did not convert", "crashes": "seconds of instances ended by a crash"}
+_COUNTED = {
+    "latency": "requests slower than the watched quantile of the old version",
+    "business": "users did not convert",
+    "crashes": "seconds of instances ended by a crash",
+}
 _WAITING = ("no evidence", "undecided", "fine", "no baseline")
 
 
@@ -47,6 +53,13 @@ def _ratio(ratio: Mapping[str, float | None]) -> str:
     if value is None or high is None or low is None:  # nothing was bad on one side
         return f"at least {_number(low or 0.0)} times as often (95%)"
     return f"{_number(value)} times as often (95%: {_number(low)} to {_number(high)})"
+
+
+def _needed(requests: int, needed: Mapping[str, Any]) -> str:
+    if (supposed := needed.get("supposed")) is None:
+        return f"about {requests} more requests would decide"
+    least = "at least" if needed["at_least"] else "about"
+    return f"{least} {requests} more requests would show {_number(supposed)} times as bad"
 
 
 def _parts(noted: Mapping[str, Any]) -> str:

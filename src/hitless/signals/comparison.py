@@ -76,7 +76,7 @@ class Comparison:
         """Write down what is known, for the journal: only numbers that JSON can hold."""
         decision = self.decision
         ratio = decision.ratio
-        users = decision.users
+        users, needed = decision.users, decision.needed
         return {
             "watches": decision.guard,
             "e_value": min(decision.e_value, LARGEST),
@@ -86,7 +86,9 @@ class Comparison:
                 "canary": {"users": users.canary, "bad_users": users.canary_bad},
                 "baseline": {"users": users.baseline, "bad_users": users.baseline_bad},
             },
+            "bad_below": decision.bad_below,
             "users_needed": decision.users_needed,
+            "needed": None if needed is None else needed._asdict(),
             "evidence": {name: min(part, LARGEST) for name, part in self._worse.evidence().items()},
             "doubts": [*self._worse.doubts().values(), *filter(None, [self.void])],
         }

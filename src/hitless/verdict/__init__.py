@@ -2,7 +2,7 @@
 
 from hitless.verdict.buckets import EDGES
 from hitless.verdict.business import Business
-from hitless.verdict.decision import Decision, Ratio
+from hitless.verdict.decision import Decision, Needed, Ratio
 from hitless.verdict.errors import Errors
 from hitless.verdict.exchangeable import Exchangeable
 from hitless.verdict.latency import Latency
@@ -21,6 +21,7 @@ __all__ = [
     "Errors",
     "Exchangeable",
     "Latency",
+    "Needed",
     "Ratio",
     "SampleRatio",
     "Saturation",

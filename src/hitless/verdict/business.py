@@ -6,7 +6,7 @@ from typing import Any
 from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.fine import Fine
 from hitless.verdict.guard import Counts, Setting, Watch
-from hitless.verdict.ticks import Arm
+from hitless.verdict.ticks import Arm, checked_numbers
 
 RATIOS = (0.95, 0.9, 0.8, 0.5)  # of the conversions that must not be lost
 
@@ -27,6 +27,7 @@ class Business:
     def __post_init__(self) -> None:
         checked_limits(1.0, None, self.weight)
         checked_names(self.name, self.on)
+        checked_numbers(margin=self.margin)
         if not 0.0 <= self.margin < 1.0:
             raise ValueError(f"margin={self.margin} is no part of the conversions")
 

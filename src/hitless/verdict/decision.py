@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hitless.verdict.guard import Counts
+from hitless.verdict.guard import PACE, Counts
 
 CONFIDENCE = 0.95
+SUPPOSED = 2.0  # times what is tolerated: where nothing points to worse, what a canary twice as bad would still need
+LEAST_BET = 1.5  # times what is tolerated: nothing bets on less
 NEVER = 1e-15  # a part as small as this is none
 
 
@@ -18,13 +20,25 @@ class Ratio(NamedTuple):
     high: float
 
 
+class Needed(NamedTuple):
+    """How many more requests of the canary would decide.
+
+    If it goes on as it was seen, or, where nothing points to worse, if the canary were `supposed` times as bad: twice
+    what is tolerated. `at_least`: nothing was bad in either arm, so the number stands for the highest bad rate that
+    this allows, and with fewer bad it takes more.
+    """
+
+    requests: int
+    supposed: float | None = None
+    at_least: bool = False
+
+
 class Decision:
     """`kind` is "continue", "roll back", "promote" or "hold"; the two in the middle are final.
 
-    `guard` is the one with the most evidence, `e_value` the evidence against the canary: it rolls back at 1/alpha, and
-    more than that is not counted. `ratio` is that guard's bad rates, `users_needed` about how many more canary requests
-    decide if the ratio is what it seems, or, where the baseline had nothing bad, at the pace so far; None while nothing
-    points to worse.
+    `guard` is the one with the most evidence, the first one of all while none has any; `e_value` is the evidence
+    against the canary: it rolls back at 1/alpha, and more than that is not counted. `ratio` is that guard's bad rates,
+    `users_needed` about how many more canary requests decide, and `needed` says under what supposition.
     """
 
     __slots__ = ("_counts", "_null", "_threshold", "e_value", "guard", "kind", "reason")
@@ -53,9 +67,21 @@ class Decision:
         return ratio_of(self._counts)
 
     @property
-    def users_needed(self) -> int | None:
-        """About how many more canary requests decide, if it goes on so; None while nothing points to worse."""
+    def bad_below(self) -> float | None:
+        """The bad rate that the canary is below with 95 %, if none of its requests was bad yet, else None."""
+        canary, bad = self._counts[:2]
+        counts_bad = self._null != PACE and not math.isinf(self._null)
+        return _highest(canary) if counts_bad and canary and not bad else None
+
+    @property
+    def needed(self) -> Needed | None:
+        """What it still takes; None while one arm is empty, and where this guard cannot say it in requests."""
         return _needed(self._counts, self.e_value, self._threshold, self._null)
+
+    @property
+    def users_needed(self) -> int | None:
+        """About how many more canary requests decide, see `needed`."""
+        return None if (needed := self.needed) is None else needed.requests
 
 
 def ratio_of(counts: Counts) -> Ratio | None:
@@ -107,17 +133,50 @@ def _ratio(part: float, share: float) -> float:
     return part / (1.0 - part) * (1.0 - share) / share
 
 
-def _needed(counts: Counts, e_value: float, threshold: float, null: float) -> int | None:
-    ratio = ratio_of(counts)
-    if ratio is None or ratio.value <= null:
+def _highest(requests: int) -> float:
+    """Return the rate at which so many requests without a bad one have a probability of 5 %; right at every look."""
+    return -math.expm1(math.log(1.0 - CONFIDENCE) / requests)
+
+
+def _needed(counts: Counts, e_value: float, threshold: float, null: float) -> Needed | None:
+    canary, bad, baseline, against = counts[:4]
+    if not canary or not baseline or not e_value or math.isinf(null):
         return None
-    missing = math.log(threshold) - math.log(max(e_value, 1e-300))
+    missing = math.log(threshold) - math.log(e_value)
     if missing <= 0.0:
-        return 0
-    if math.isinf(ratio.value):  # no rate to reckon with: evidence grows with the requests, in logarithms
-        return math.ceil(counts.canary * missing / math.log(e_value)) if e_value > 1.0 else None
-    share, rate = _share(counts), counts.baseline_bad / counts.baseline
-    seen = ratio.value / null
+        return Needed(0)
+    if null != PACE and counts.theirs:
+        seen = counts.ours / counts.theirs
+        nats = _nats(seen, max(seen, LEAST_BET * null), against / baseline, _share(counts), null)
+        return Needed(math.ceil(missing / nats)) if nats > 0.0 else _supposed(counts, missing, null)
+    if e_value > 1.0 and (bad or null == PACE):  # no rate to reckon with, but evidence: its logarithm grows steadily
+        return Needed(math.ceil(canary * missing / math.log(e_value)))
+    return None if null == PACE else _supposed(counts, missing, null)
+
+
+def _supposed(counts: Counts, missing: float, null: float) -> Needed | None:
+    """Return what a canary twice as bad as is tolerated would need, or one half of whose good requests turned bad."""
+    canary, bad, baseline, against = counts[:4]
+    rate = (bad + against) / (canary + baseline) or _highest(canary + baseline)
+    ratio = min(SUPPOSED * null, (1.0 + rate) / 2.0 / rate)
+    nats = _nats(ratio, ratio, rate, _share(counts), null) if ratio > null else 0.0
+    return Needed(math.ceil(missing / nats), ratio, at_least=not bad + against) if nats > 0.0 else None
+
+
+def _nats(seen: float, bet: float, rate: float, share: float, null: float) -> float:
+    """Return the evidence that a canary request brings to a bet on the ratio `bet` if the ratio is `seen`.
+
+    `nats_per_request` where both are the same. Frequent errors bring more, see Turner, Ly & Grunwald 2024: the relative
+    entropy of both arms to their mixture.
+    """
     mean = 1.0 + share * (seen - 1.0)
-    nats = rate * null * (seen * math.log(seen) - mean * math.log(mean) / share)
-    return math.ceil(missing / nats) if nats > 0.0 else None
+    cost = math.log1p(share * (bet - 1.0)) - math.log1p(share * (null - 1.0))
+    nats = rate * (seen * math.log(bet / null) - mean * cost / share)
+    if null != 1.0 or bet != seen or rate * seen >= 1.0:
+        return nats
+    mixed = rate * mean
+    return max(nats, _entropy(rate * seen, mixed) + (1.0 - share) / share * _entropy(rate, mixed))
+
+
+def _entropy(rate: float, other: float) -> float:
+    return rate * math.log(rate / other) + (1.0 - rate) * (math.log1p(-rate) - math.log1p(-other))

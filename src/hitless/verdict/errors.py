@@ -9,7 +9,7 @@ from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Mixture, Stake, Starts
 from hitless.verdict.placebo import Placebos
 from hitless.verdict.proof import Proof
-from hitless.verdict.ticks import Arm
+from hitless.verdict.ticks import Arm, checked_numbers
 
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
 PRIOR = (0.315, 0.25, 0.18, 0.07, 0.185)
@@ -52,12 +52,13 @@ class Errors:
 
 
 def checked_limits(worse: float, fine_below: float | None, weight: float) -> None:
-    """Raise ValueError for a tolerated ratio, a limit or a weight that cannot be."""
-    if isinstance(worse, bool) or not (1.0 <= worse <= HIGHEST):
+    """Raise TypeError or ValueError for a tolerated ratio, a limit or a weight that cannot be."""
+    checked_numbers(worse=worse, fine_below=1.0 if fine_below is None else fine_below, weight=weight)
+    if not (1.0 <= worse <= HIGHEST):
         raise ValueError(f"worse={worse} is no tolerated ratio from 1.0 (any worsening) to {HIGHEST:g}")
-    if fine_below is not None and (isinstance(fine_below, bool) or not (1.0 < fine_below <= HIGHEST)):
+    if fine_below is not None and not (1.0 < fine_below <= HIGHEST):
         raise ValueError(f"fine_below={fine_below} is no limit: it is above 1.0 and at most {HIGHEST:g}")
-    if isinstance(weight, bool) or not (0.0 < weight < math.inf):
+    if not (0.0 < weight < math.inf):
         raise ValueError(f"weight={weight} is no part of a budget")
 
 
@@ -83,6 +84,7 @@ class ErrorsWatch(Watch):
         self._placebos = Placebos(setting.alpha)
         self._least = setting.least_bad
         self.ready = self._least <= 0
+        self.null = guard.worse
         self.counts = Counts()
 
     @property

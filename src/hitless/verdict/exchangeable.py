@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hitless.verdict.errors import checked_limits, checked_names
-from hitless.verdict.guard import Counts, Setting, Watch
+from hitless.verdict.guard import PACE, Counts, Setting, Watch
 from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
 
@@ -62,6 +62,8 @@ def bet(canary: list[int], baseline: list[int], cap: float) -> float:
 
 class ExchangeableWatch(Watch):
     """Follows the groups of both arms, minute by minute."""
+
+    null = PACE
 
     def __init__(self, setting: Setting) -> None:
         self._stake = Stake((1.0 / len(STAKES),) * len(STAKES), Starts(setting.horizon_s))

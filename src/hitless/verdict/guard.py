@@ -1,8 +1,11 @@
 """What every guard is made of: a description that the user writes, and a watch that follows the ticks."""
 
+import math
 from typing import Any, NamedTuple, Protocol
 
 from hitless.verdict.ticks import Arm, Tick
+
+PACE = 0.0  # as `null`: what is still needed shows by the pace of the evidence alone
 
 
 class Counts(NamedTuple):
@@ -50,6 +53,7 @@ class Watch:
     """Follows the ticks of one guard. What a guard does not do, it inherits from here."""
 
     counts = Counts()
+    null = math.inf  # ratio of bad rates that is tolerated; `PACE` where it is none; infinite: counts are no requests
     ready = True  # its evidence may roll back
     doubt = ""  # why this guard believes its own counts no longer
 

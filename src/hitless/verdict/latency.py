@@ -8,7 +8,7 @@ from typing import Any
 from hitless.verdict.alternatives import Groups, guesses, weights
 from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.fine import Fine
-from hitless.verdict.guard import Counts, Setting, Watch
+from hitless.verdict.guard import PACE, Counts, Setting, Watch
 from hitless.verdict.histogram import BUCKETS, STEP, add, dense, quantile_bucket, slower, sparse
 from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
@@ -60,6 +60,8 @@ class LatencyWatch(Watch):
     Per alternative: log E += h_c . ln(qc/q0) + h_b . ln(qb/q0) with q0 = w qc + (1-w) qb, for ANY guesses made before
     the tick (Turner, Ly & Grunwald 2024; AM-GM: (w E[qc/q0] + (1-w) E[qb/q0])^n = 1 when both arms have one law).
     """
+
+    null = PACE
 
     def __init__(self, guard: Latency, setting: Setting) -> None:
         self._at, self._tolerated = QUANTILES[guard.at], guard.worse
@@ -113,12 +115,13 @@ class LatencyWatch(Watch):
 
     def _bet(self, groups: Groups, elapsed_s: float) -> None:
         canary, baseline = sum(self._canary), sum(self._baseline)
-        self.counts = self.counts.plus(canary, 0, baseline, 0)
+        slow, against = sum(self._canary[self._slow + 1 :]), sum(self._baseline[self._slow + 1 :])
+        self.counts = self.counts.plus(canary, slow, baseline, against)
         if not (canary and baseline):
             return
         if self._fine is not None:
             beyond = sum(self._canary[self._slow + 1 + self._allowed :])
-            self._fine.feed(canary, beyond, baseline, sum(self._baseline[self._slow + 1 :]))
+            self._fine.feed(canary, beyond, baseline, against)
         theirs = self._baseline if self._tolerated == 1.0 else slower(self._baseline, self._tolerated)
         self._stake.start(elapsed_s)
         ours, both = _by_group(self._canary, theirs, groups)

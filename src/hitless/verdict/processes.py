@@ -7,7 +7,7 @@ from typing import Any
 from hitless.verdict.errors import checked_limits, checked_names
 from hitless.verdict.guard import Counts, Setting, Watch
 from hitless.verdict.mixture import Mixture, Stake, Starts
-from hitless.verdict.ticks import Arm
+from hitless.verdict.ticks import Arm, checked_numbers
 
 RATIOS = (3.0, 10.0, 100.0)
 PRIOR = (0.3, 0.4, 0.3)
@@ -82,6 +82,7 @@ class Saturation:
 
     def __post_init__(self) -> None:
         checked_names(self.name, self.on)
+        checked_numbers(limit=self.limit, for_s=self.for_s, weight=self.weight)
         if not (0.0 < self.limit < math.inf and self.for_s >= 1 and self.weight == 0.0):
             raise ValueError(f"limit={self.limit}, for_s={self.for_s}, weight={self.weight}: a load, seconds, and 0")
 

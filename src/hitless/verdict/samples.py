@@ -6,7 +6,7 @@ from typing import Any
 
 from hitless.verdict.errors import checked_names
 from hitless.verdict.guard import Counts, Setting, Watch
-from hitless.verdict.ticks import Arm
+from hitless.verdict.ticks import Arm, checked_numbers
 
 ODDS = (0.5, 0.67, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)  # of being the canary's, against what was meant
 
@@ -26,6 +26,7 @@ class SampleRatio:
 
     def __post_init__(self) -> None:
         checked_names(self.name, self.on)
+        checked_numbers(share=self.share, alpha=self.alpha, weight=self.weight)
         if not (0.0 < self.share < 1.0 and 0.0 < self.alpha < 1.0 and self.weight == 0.0):
             raise ValueError(f"share={self.share}, alpha={self.alpha}, weight={self.weight}: two parts of one, and 0")
 

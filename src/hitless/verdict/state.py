@@ -15,6 +15,8 @@ from hitless.verdict.samples import SampleRatio
 
 FORMAT = 2
 DUMP_LIMIT = 64 * 1024  # bytes
+TEXT_LIMIT = 4 * 1024 * 1024  # bytes that a dump can hold once it is unpacked
+NO_DUMP = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what foreign data gives
 FULLEST = {"Latency": 2_500, "Exchangeable": 5_000}  # bytes that one of a kind takes at most, with 256 parts
 ANY_OTHER = 1_200
 KINDS: dict[str, type[Any]] = {
@@ -47,7 +49,7 @@ def decode(data: bytes) -> tuple[list[Guard], dict[str, Any]]:
         if document["format"] != FORMAT:
             raise ValueError(f"a verdict of format {document['format']}; this is format {FORMAT}")
         guards: list[Guard] = [KINDS[each.pop("kind")](**each) for each in document.pop("guards")]
-    except (zlib.error, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (zlib.error, UnicodeDecodeError, *NO_DUMP) as error:
         raise ValueError(f"this is no dumped verdict: {error!r}") from error
     return guards, document
 
@@ -55,7 +57,7 @@ def decode(data: bytes) -> tuple[list[Guard], dict[str, Any]]:
 def _whole(data: bytes) -> bytes:
     """Decompress data that ends where it says; raises zlib.error for less, and for more behind it."""
     stream = zlib.decompressobj()
-    text = stream.decompress(data)
+    text = stream.decompress(data, TEXT_LIMIT)
     if not stream.eof or stream.unused_data:
         raise zlib.error("it was cut short" if not stream.eof else f"{len(stream.unused_data)} bytes stand behind it")
     return text

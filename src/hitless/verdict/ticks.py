@@ -66,6 +66,13 @@ def count(value: object, name: str) -> int:
     return number
 
 
+def checked_numbers(**settings: object) -> None:
+    """Raise TypeError for a setting that is no plain number, so that all that is accepted can be dumped too."""
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name}={value!r} is no number: int or float")
+
+
 def checked_arm(arm: Arm | None, name: str) -> Arm | None:
     """Return the arm with counts that are counts; raises TypeError or ValueError and has then changed nothing."""
     if arm is None:
@@ -124,8 +131,8 @@ def checked(tick: Tick) -> Tick:
     if not isinstance(tick, Tick):
         raise TypeError(f"{tick!r} is not a Tick")
     if type(tick.t) is not int:
-        tick = tick._replace(t=count(tick.t, "t"))
-    elif not -LARGEST <= tick.t <= LARGEST:
+        tick = tick._replace(t=_second(tick.t))
+    if not -LARGEST <= tick.t <= LARGEST:
         raise ValueError(f"t has {tick.t.bit_length()} bits, and no second is above 2**53")
     canary, baseline = checked_arm(tick.canary, "canary"), checked_arm(tick.baseline, "baseline")
     places = tick.places
@@ -138,6 +145,12 @@ def checked(tick: Tick) -> Tick:
     if canary is tick.canary and baseline is tick.baseline and places is None:
         return tick
     return Tick(tick.t, canary, baseline, places)
+
+
+def _second(value: object) -> int:
+    """Return the second, which may lie before 0; raises TypeError or ValueError for what is none."""
+    below = not isinstance(value, bool | str) and value < 0  # type: ignore[operator]
+    return -count(-value, "t") if below else count(value, "t")  # type: ignore[operator]
 
 
 def _check_names(places: object) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from hitless.verdict.broken import Broken
 from hitless.verdict.decision import Decision
 from hitless.verdict.guard import Counts, Guard, Setting, Watch, arms
-from hitless.verdict.state import checked_guards, decode, encode
-from hitless.verdict.ticks import Tick, checked, count
+from hitless.verdict.state import NO_DUMP, checked_guards, decode, encode
+from hitless.verdict.ticks import Tick, checked, checked_numbers, count
 
 SILENCE_S = 60  # without anything to compare: no evidence
 BREAKER = "breaker"
@@ -41,6 +41,7 @@ class Verdict:
         breaker: bool = True,
     ) -> None:
         checked_guards(guards)
+        checked_numbers(alpha=alpha, beta=beta)
         if not (0.0 < alpha < 1.0 and 0.0 < beta < 1.0):
             raise ValueError(f"alpha={alpha}, beta={beta}: two probabilities")
         _checked_seconds("horizon_s", horizon_s, above=True)
@@ -48,8 +49,9 @@ class Verdict:
         _checked_seconds("silence_s", silence_s, above=True)
         if blind_s is not None:
             _checked_seconds("blind_s", blind_s)
-        if count(least_bad, "least_bad") != least_bad or not isinstance(breaker, bool):
-            raise TypeError(f"least_bad={least_bad}, breaker={breaker}: a count, and yes or no")
+        least_bad = count(least_bad, "least_bad")
+        if not isinstance(breaker, bool):
+            raise TypeError(f"breaker={breaker}: yes or no")
         self.guards, self.alpha, self.beta, self.horizon_s = tuple(guards), alpha, beta, horizon_s
         self.options: dict[str, Any] = {
             "least_bad": least_bad,
@@ -65,12 +67,12 @@ class Verdict:
             guard.watch(Setting(1.0 / (alpha * weight) if alpha * weight else math.inf, horizon_s, least_bad, alpha))
             for guard, weight in zip(guards, self._weights, strict=True)
         )
+        self._first = next((index for index, weight in enumerate(self._weights) if weight), 0)
         self._weighted = tuple(zip(self._weights, self._watches, strict=True))
         self._threshold = 1.0 / alpha
         self._watched = tuple(zip(self.guards, self._watches, strict=True))
         self._absolute = [(guard, watch) for guard, watch in self._watched if not guard.weight]
         self._asked = [watch for watch in self._watches if watch.fine is not None]  # for a promotion
-        self._nulls = [getattr(guard, "worse", math.inf) for guard in guards]  # infinite: nobody can say what it needs
         self._broken = Broken() if breaker else None
         self._first_t: int | None = None
         self._last_t: int | None = None
@@ -114,11 +116,18 @@ class Verdict:
         if self._final is not None:
             return self._final
         parts = [weight * watch.worse for weight, watch in self._weighted]
-        total, lead = (parts[0], 0) if len(parts) == 1 else (sum(parts), parts.index(max(parts)))
+        total, lead = (parts[0], 0) if len(parts) == 1 else (sum(parts), self._lead(parts))
         enough = total >= self._threshold and self._is_ready(parts)
         kind, name, reason = self._kind(self.guards[lead].name, enough=enough, silent=not total)
         shown = min(total, self._threshold)  # with what jumps over it this were no e-value
-        return Decision(kind, name, reason, shown, self._watches[lead].counts, self._threshold, self._nulls[lead])
+        watch = self._watches[lead]
+        return Decision(kind, name, reason, shown, watch.counts, self._threshold, watch.null)
+
+    def _lead(self, parts: Sequence[float]) -> int:
+        """Return the guard with the most evidence; while nothing points to worse, the first that gathers evidence."""
+        most = max(parts)
+        lead = parts.index(most)
+        return lead if most > self._weights[lead] else self._first
 
     def evidence(self) -> dict[str, float]:
         """Return each guard's part of the evidence; together they are `e_value`."""
@@ -209,7 +218,7 @@ class Verdict:
         try:
             verdict = cls(guards, *state["settings"], **state["options"])
             verdict._restore(state)
-        except (KeyError, TypeError) as error:
+        except NO_DUMP as error:
             raise ValueError(f"this is no dumped verdict: {error!r}") from error
         return verdict
 
@@ -225,9 +234,8 @@ class Verdict:
             self._final = Decision(kind, guard, reason, e_value, Counts(*counts), threshold, null)
 
 
-def _checked_seconds(name: str, value: object, *, above: bool = False) -> None:
+def _checked_seconds(name: str, value: float, *, above: bool = False) -> None:
     """Raise TypeError or ValueError for what is no length of time; `above`: 0 is none either."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}={value!r}: seconds")
+    checked_numbers(**{name: value})
     if not 0.0 <= value < math.inf or (above and not value):
         raise ValueError(f"{name}={value}: seconds, {'more than 0' if above else '0 or more'}")

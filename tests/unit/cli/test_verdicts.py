@@ -32,6 +32,25 @@ def test_where_the_baseline_is_never_bad_there_is_only_a_least() -> None:
     )
 
 
+def test_where_nobody_was_bad_yet_the_bounds_are_told_and_what_twice_as_bad_would_need() -> None:
+    nobody = {"canary": {"users": 300, "bad_users": 0}, "baseline": {"users": 5700, "bad_users": 0}}
+    quiet = NOTED | {"compared": nobody, "ratio": None, "bad_below": 0.00993, "users_needed": 25490, "e_value": 1.0}
+    needed = {"requests": 25490, "supposed": 2.0, "at_least": True}
+    assert verdict_text(quiet | {"needed": needed}) == (
+        "orders: undecided; 0 of 300 users' requests bad against 0 of 5700; at most 0.99 % of its requests bad (95%); "
+        "evidence against it 1 of 100 (errors); at least 25490 more requests would show 2 times as bad"
+    )
+    assert "about 25490 more requests would show 2 times" in verdict_text(
+        quiet | {"needed": needed | {"at_least": False}}
+    )
+
+
+def test_slow_requests_are_not_called_bad() -> None:
+    said = verdict_text(NOTED | {"watches": "latency"})
+    assert "2 of 80 requests slower than the watched quantile of the old version against 4 of 1500" in said
+    assert "bad" not in said
+
+
 def test_no_evidence_says_what_it_needs() -> None:
     held = NOTED | {
         "verdict": "no evidence",

@@ -376,13 +376,16 @@ def test_what_is_still_needed_is_told_also_where_nobody_was_bad_with_the_old_ver
     watching, told = Watching(STEP, float(BEGIN)), []
     for n in range(1, 200):
         watching.count(second(BEGIN + n, arm(10, bad=int(n % 5 == 0))))
-        told.append(watching.numbers()["users_needed"])
+        numbers = watching.numbers()
+        assert numbers["users_needed"] == numbers["needed"]["requests"]
+        told.append((numbers["users_needed"], numbers["needed"]["supposed"]))
         if watching.finding == "worse":
             break
     assert watching.finding == "worse"
-    needed = [each for each in told if each]
+    needed = [each for each, supposed in told if each and supposed is None]
     assert 0 < needed[-1] < needed[0] < 1000
-    assert told[-1] == 0
+    assert all(each for each, supposed in told if supposed)
+    assert told[-1] == (0, None)
 
 
 def test_what_a_guard_would_still_need_is_told_of_requests_alone() -> None:

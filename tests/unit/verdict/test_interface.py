@@ -81,5 +81,61 @@ def test_what_is_still_needed_is_said_also_where_the_baseline_had_nothing_bad():
     grown = [needed for e_value, needed in told if e_value > 1.0]
     assert grown
     assert all(0 < needed < 5000 for needed in grown)
-    assert all(needed is None for e_value, needed in told if e_value <= 1.0)
     assert decision.users_needed == 0
+
+
+def test_a_verdict_tells_its_bounds_also_where_nothing_was_bad_yet():
+    verdict = Verdict(guards=[Errors()])
+    decision = [verdict.feed(second(t, canary=5, baseline=95)) for t in range(60)][-1]
+    assert (decision.kind, decision.ratio) == ("continue", None)
+    assert (1 - decision.bad_below) ** 300 == pytest.approx(0.05)
+    rate = 1 - 0.05 ** (1 / 6000)
+    assert decision.needed.requests == decision.users_needed == pytest.approx(requests_to_see(2, rate, 0.05), rel=0.01)
+    assert (decision.needed.supposed, decision.needed.at_least) == (2.0, True)
+
+
+def test_where_nothing_points_to_worse_it_is_said_what_a_canary_twice_as_bad_would_need():
+    for worse in (1.0, 1.5):
+        verdict = Verdict(guards=[Errors(worse=worse)], alpha=0.01)
+        for t in range(400):
+            decision = verdict.feed(second(t, canary_bad=int(t % 20 == 0), baseline_bad=1))
+        assert decision.ratio.low < 1.0 < decision.ratio.high
+        assert (decision.needed.supposed, decision.needed.at_least) == (2.0 * worse, False)
+        bound = requests_to_see(2.0 * worse, 0.00105, 0.05, tolerated=worse)
+        assert bound < decision.users_needed < 2 * bound
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9, 1.0])
+def test_what_is_needed_can_be_said_of_frequent_errors_too(p):
+    verdict = Verdict(guards=[Errors()], breaker=False)
+    for t in range(30):
+        decision = verdict.feed(second(t, canary_bad=int(50 * p), baseline_bad=int(950 * p)))
+    assert decision.kind == "continue"
+    if p == 1.0:
+        assert decision.needed is None  # nothing can be worse
+    else:
+        assert p * decision.needed.supposed < 1.0
+        assert 0 < decision.users_needed < 2000
+
+
+def test_nobody_says_how_much_is_needed_at_a_ratio_on_which_nothing_bets():
+    verdict = Verdict(guards=[Errors()])
+    for t in range(100):
+        decision = verdict.feed(Tick(t, Arm(1000, 11), Arm(1000, 10)))
+    assert decision.ratio.value == pytest.approx(1.1)
+    assert decision.needed.supposed == 2.0
+
+
+def test_while_nothing_points_to_worse_the_first_guard_has_the_word_and_slow_requests_are_counted_as_such():
+    verdict = Verdict(guards=[Errors(), Latency(weight=5)])
+    usual, slow = {40: 97, 50: 3}, {40: 90, 50: 3, 60: 7}
+
+    def fed(t, canary):
+        return verdict.feed(Tick(t, Arm(100, t % 2, canary), Arm(1000, 10, {k: 10 * n for k, n in usual.items()})))
+
+    quiet = [fed(t, usual) for t in range(60)][-1]
+    assert (quiet.guard, quiet.users.baseline_bad) == ("errors", 600)
+    t = 60
+    while (decision := fed(t, slow)).guard == "errors":
+        t += 1
+    assert (decision.guard, decision.ratio.value > 1.0, decision.users_needed is not None) == ("latency", True, True)

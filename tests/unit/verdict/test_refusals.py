@@ -1,7 +1,10 @@
 """What cannot be is refused before anything has changed, and what is accepted can be worked with for ever."""
 
 import itertools
+import json
 import math
+import zlib
+from fractions import Fraction
 
 import pytest
 
@@ -144,3 +147,61 @@ def test_the_whole_range_of_limits_can_be_watched(limit):
     for t in range(30):
         decision = verdict.feed(Tick(t, Arm(50, 1, {40: 50}), Arm(950, 19, {40: 950})))
     assert decision.kind == "continue"
+
+
+@pytest.mark.parametrize("make", [
+    lambda: Verdict([Errors()], alpha=Fraction(1, 100)), lambda: Verdict([Errors()], beta=Fraction(1, 20)),
+    lambda: Errors(worse=Fraction(5, 4)), lambda: Errors(fine_below=Fraction(2)), lambda: Errors(weight=Fraction(1)),
+    lambda: Latency(worse=Fraction(5, 4)), lambda: SampleRatio(Fraction(1, 20)), lambda: Saturation(Fraction(1, 2)),
+    lambda: Saturation(for_s=True), lambda: Business("x", margin=Fraction(1, 20)),
+])  # fmt: skip
+def test_a_setting_that_could_not_be_dumped_is_refused_when_it_is_made(make):
+    with pytest.raises(TypeError, match="is no number"):
+        make()
+
+
+def test_whatever_counts_as_a_count_can_be_dumped():
+    numpy = pytest.importorskip("numpy")
+    verdict = Verdict([Errors()], least_bad=numpy.int64(2))
+    for t in (-3, -2):
+        verdict.feed(Tick(numpy.int64(t), Arm(numpy.int32(50), numpy.uint8(1)), Arm(950, 1)))
+    assert Verdict.load(verdict.dump()).dump() == verdict.dump()
+
+
+@pytest.mark.parametrize("t", [-2.5, -math.inf, None, [], 1j, b"1", "-1", float(-2 * LARGEST), -HUGE])
+def test_what_is_no_second_is_refused(t):
+    refused(Tick(t, Arm(50, 1), GOOD), (TypeError, ValueError))
+
+
+@pytest.mark.parametrize("text", [
+    b"[" * 200_000, b'{"format":1,"guards":["x"]}', b'{"format":1,"guards":[{"kind":["x"]}]}', b'{"format":1,"guards":5}',
+    b" " * 30_000_000,
+])  # fmt: skip
+def test_packed_text_that_is_no_verdict_is_refused(text):
+    with pytest.raises(ValueError, match="no dumped verdict"):
+        Verdict.load(zlib.compress(text))
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, [], {}, [1], math.inf, True])
+def test_a_dump_in_which_one_part_is_something_else_is_refused_or_a_verdict(value):
+    verdict = everything()
+    for t in range(20):
+        verdict.feed(Tick(t, Arm(50, 1, {40: 50}), GOOD))
+    document = json.loads(zlib.decompress(verdict.dump()))
+    for name in document:
+        for inner in [None, *(document[name] if isinstance(document[name], dict) else ())]:
+            changed = json.loads(json.dumps(document))
+            if inner is None:
+                changed[name] = value
+            else:
+                changed[name][inner] = value
+            try:
+                assert isinstance(Verdict.load(zlib.compress(json.dumps(changed).encode())), Verdict)
+            except ValueError:
+                continue
+
+
+@pytest.mark.parametrize("dump", [None, 5, "text", [], {}])
+def test_what_is_not_even_bytes_is_refused(dump):
+    with pytest.raises((TypeError, ValueError)):
+        Verdict.load(dump)

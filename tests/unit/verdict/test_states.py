@@ -201,6 +201,19 @@ def test_the_breaker_leaves_a_canary_alone_that_fails_like_everything_else():
         assert verdict.feed(Tick(t, Arm(20, ours), Arm(100, theirs))).kind == "continue"
 
 
+def test_the_breaker_leaves_a_canary_alone_in_an_incident_of_both_arms_however_long_all_was_well_before():
+    verdict = Verdict([Errors()])
+    draw = random.Random(1007)
+    for t in range(900):
+        rate = 0.9 if t >= 600 else 0.001
+        ours, theirs = (sum(draw.random() < rate for _ in range(n)) for n in (20, 60))
+        hopping = Verdict.load(verdict.dump()) if t % 10 == 0 else verdict
+        assert verdict.feed(tick := Tick(t, Arm(20, ours), Arm(60, theirs))).kind == "continue"
+        assert hopping.feed(tick).kind == "continue"
+    after = [verdict.feed(Tick(t, Arm(20, 20), Arm(60, 0))).kind for t in range(900, 907)]
+    assert "roll back" in after
+
+
 def test_the_warm_up_is_not_compared():
     warm, cold = Verdict([Errors()], warmup_s=30), Verdict([Errors()])
     for t in range(30):
