@@ -10,6 +10,7 @@ from hitless.verdict.mixture import Mixture, Stake, Starts
 from hitless.verdict.placebo import Placebos
 from hitless.verdict.proof import Proof
 from hitless.verdict.ticks import Arm, checked_numbers
+from hitless.verdict.together import ENOUGH, Block, Together
 
 RATIOS = (1.5, 2.1, 4.0, 9.0, 25.0)  # of the tolerated one
 PRIOR = (0.315, 0.25, 0.18, 0.07, 0.185)
@@ -82,6 +83,7 @@ class ErrorsWatch(Watch):
         self._fine = None if guard.fine_below is None else Fine(guard.fine_below)
         self._recent, self._recent_bad = 0.0, 0.0  # of the baseline
         self._placebos = Placebos(setting.alpha)
+        self._sparse = Together()
         self._least = setting.least_bad
         self.ready = self._least <= 0
         self.null = guard.worse
@@ -106,25 +108,39 @@ class ErrorsWatch(Watch):
 
     def feed(self, canary: Arm, baseline: Arm, elapsed_s: float) -> bool:
         """Take one tick."""
-        requests, bad = canary.requests, canary.bad
-        against, against_bad = baseline.requests, baseline.bad
-        if not (requests and against):
+        if baseline.parts:
+            self._look_at_groups(baseline.parts)
+        second = Block(canary.requests, canary.bad, baseline.requests, baseline.bad)
+        if second.canary + second.baseline < ENOUGH or self._sparse.waits:
+            return self._weigh_together(second, elapsed_s)
+        if not (second.canary and second.baseline):
             return False
+        self._weigh(second, elapsed_s)
+        return True
+
+    def _weigh_together(self, second: Block, elapsed_s: float) -> bool:
+        blocks = self._sparse.add(second, elapsed_s)
+        for block in blocks:
+            if block.comparable:
+                self._weigh(block, elapsed_s)
+        return second.requests > 0 and (self._sparse.comparable or any(block.comparable for block in blocks))
+
+    def _weigh(self, block: Block, elapsed_s: float) -> None:
+        """Bet on requests of both arms."""
+        requests, bad, against, against_bad = block
         self.counts = self.counts.plus(requests, bad, against, against_bad)
         self.ready = self.counts.canary_bad >= self._least
-        if bad or against_bad:
+        rate = self._common_rate()
+        if bad or against_bad or rate is not None:
             self._mixture.stake.start(elapsed_s)
-            self._mixture.feed(requests, bad, against, against_bad, self._common_rate())
+            self._mixture.feed(requests, bad, against, against_bad, rate)
             if self._fine is not None:
                 self._fine.feed(requests, bad, against, against_bad)
-        elif (rate := self._common_rate()) is not None:
-            self._mixture.stake.start(elapsed_s)
-            self._mixture.feed(requests, 0, against, 0, rate)
         self._remember(against, against_bad)
-        if baseline.parts:
-            self._placebos.feed(baseline.parts)
-            self.doubt = CLUSTERED if self._placebos.clustered else ""
-        return True
+
+    def _look_at_groups(self, parts: tuple[tuple[int, int], ...]) -> None:
+        self._placebos.feed(parts)
+        self.doubt = CLUSTERED if self._placebos.clustered else ""
 
     def _common_rate(self) -> float | None:
         if self._recent < LEARN or self._recent_bad < COMMON * self._recent:
@@ -144,6 +160,7 @@ class ErrorsWatch(Watch):
             "stake": self._mixture.stake.state(),
             "bad": self._mixture.bad,
             "placebos": self._placebos.state(),
+            "sparse": self._sparse.state(),
             "recent": [self._recent, self._recent_bad],
             "fine": None if self._fine is None else self._fine.x,
         }
@@ -155,6 +172,7 @@ class ErrorsWatch(Watch):
         self._mixture.stake.restore(state["stake"])
         self._mixture.bad = state["bad"]
         self._placebos.restore(state["placebos"])
+        self._sparse.restore(state["sparse"])
         self.doubt = CLUSTERED if self._placebos.clustered else ""
         self._recent, self._recent_bad = state["recent"]
         if self._fine is not None:
