@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 RATIOS = (1.0, 1.25, 0.8, 0.5)
+MOST = 1e100  # wealth that is kept; from there it still falls
 
 
 class Fine:
@@ -27,4 +28,4 @@ class Fine:
         limit, lost = math.log(self._limit), math.log1p(share * (self._limit - 1.0))
         for k, ratio in enumerate(self._ratios):
             step = bad * (math.log(ratio) - limit) - events * (math.log1p(share * (ratio - 1.0)) - lost)
-            self.x[k] *= math.exp(min(step, 600.0)) if self.x[k] < 1e100 else 1.0
+            self.x[k] = min(self.x[k] * math.exp(min(step, 600.0)), MOST)

@@ -55,6 +55,7 @@ class Watch:
     counts = Counts()
     null = math.inf  # ratio of bad rates that is tolerated; `PACE` where it is none; infinite: counts are no requests
     ready = True  # its evidence may roll back
+    awaited = True  # it is no evidence if this guard alone has nothing to compare
     doubt = ""  # why this guard believes its own counts no longer
 
     @property

@@ -12,6 +12,7 @@ from hitless.verdict.guard import PACE, Counts, Setting, Watch
 from hitless.verdict.histogram import BUCKETS, STEP, add, dense, quantile_bucket, slower, sparse
 from hitless.verdict.mixture import Stake, Starts
 from hitless.verdict.ticks import Arm
+from hitless.verdict.together import ENOUGH, LONGEST_S
 
 LEARN = 500  # requests of the baseline before the first bet
 BATCH_S = 5  # seconds that are weighed together, unless there is plenty
@@ -71,7 +72,7 @@ class LatencyWatch(Watch):
         self._past: list[float] = [0.0] * BUCKETS  # of the baseline
         self._canary, self._baseline = [0] * BUCKETS, [0] * BUCKETS  # of the batch
         self._weighed_at = float(-BATCH_S)
-        self._waiting = 0  # requests in the batch
+        self._waiting = (0, 0)  # requests of both arms in the batch
         self._built_at = -math.inf
         self._guess: list[float] = []  # the past that the alternatives were made from
         self._groups: Groups | None = None
@@ -89,20 +90,29 @@ class LatencyWatch(Watch):
         return None if self._fine is None else self._fine.wealth
 
     def feed(self, canary: Arm, baseline: Arm, elapsed_s: float) -> bool:
-        """Take one tick; both arms must say how long their requests took."""
-        if not canary.latency or not baseline.latency:
+        """Take one tick; both arms must say how long their requests took, if they had any."""
+        if _untold(canary) or _untold(baseline):
             return False
-        self._waiting += add(self._canary, canary.latency) + add(self._baseline, baseline.latency)
-        if elapsed_s - self._weighed_at >= BATCH_S or self._waiting >= PLENTY:
+        ours, theirs = add(self._canary, canary.latency or {}), add(self._baseline, baseline.latency or {})
+        if not (ours or theirs):
+            return False
+        self._waiting = (self._waiting[0] + ours, self._waiting[1] + theirs)
+        comparable = all(self._waiting)
+        if self._due(sum(self._waiting), elapsed_s - self._weighed_at):
             self._weigh(elapsed_s)
-        return True
+        return comparable
+
+    @staticmethod
+    def _due(waiting: int, apart_s: float) -> bool:
+        """Tell whether it is time to weigh, which depends on nothing but how many requests there are."""
+        return waiting >= PLENTY or (apart_s >= BATCH_S and waiting >= ENOUGH) or apart_s >= LONGEST_S
 
     def _weigh(self, elapsed_s: float) -> None:
         if self._groups is not None:
             self._bet(self._groups, elapsed_s)
         self._past = [before + many for before, many in zip(self._past, self._baseline, strict=True)]
         self._canary, self._baseline = [0] * BUCKETS, [0] * BUCKETS
-        self._weighed_at, self._waiting = elapsed_s, 0
+        self._weighed_at, self._waiting = elapsed_s, (0, 0)
         known = sum(self._past)
         if known >= LEARN and (elapsed_s - self._built_at >= REBUILD_S or known >= GROWN * sum(self._guess)):
             self._past = [many * KEEP for many in self._past]
@@ -115,10 +125,10 @@ class LatencyWatch(Watch):
 
     def _bet(self, groups: Groups, elapsed_s: float) -> None:
         canary, baseline = sum(self._canary), sum(self._baseline)
-        slow, against = sum(self._canary[self._slow + 1 :]), sum(self._baseline[self._slow + 1 :])
-        self.counts = self.counts.plus(canary, slow, baseline, against)
         if not (canary and baseline):
             return
+        slow, against = sum(self._canary[self._slow + 1 :]), sum(self._baseline[self._slow + 1 :])
+        self.counts = self.counts.plus(canary, slow, baseline, against)
         if self._fine is not None:
             beyond = sum(self._canary[self._slow + 1 + self._allowed :])
             self._fine.feed(canary, beyond, baseline, against)
@@ -150,7 +160,7 @@ class LatencyWatch(Watch):
         """Take up a state again."""
         self._past = dense(state["past"])
         self._canary, self._baseline = ([int(many) for many in dense(state[name])] for name in ("canary", "baseline"))
-        self._weighed_at, self._waiting = state["weighed"], state["waiting"]
+        self._weighed_at, self._waiting = state["weighed"], (state["waiting"][0], state["waiting"][1])
         if self._fine is not None:
             self._fine.x = list(state["fine"])
         if state["guess"]:
@@ -158,6 +168,11 @@ class LatencyWatch(Watch):
             self._guess_anew()
         self._stake.restore(state["stake"])
         self.counts = Counts(*state["counts"])
+
+
+def _untold(arm: Arm) -> bool:
+    """Tell whether requests that were not bad came without their latencies."""
+    return not arm.latency and arm.requests > arm.bad
 
 
 def _by_group(

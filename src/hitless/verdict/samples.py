@@ -42,6 +42,8 @@ class SampleRatio:
 class SampleRatioWatch(Watch):
     """E = mean over odds o of o^c / (1 + s(o-1))^n for c of n users in the canary: 1 in the mean under share s."""
 
+    awaited = False  # users who stay with their arm are not assigned anew
+
     def __init__(self, guard: SampleRatio) -> None:
         self._guard = guard
         self._steps = [0.0] * len(ODDS)  # logarithms
@@ -64,7 +66,7 @@ class SampleRatioWatch(Watch):
             for k, odds in enumerate(ODDS):
                 self._steps[k] += canary.users * math.log(odds) - many * math.log1p(self._guard.share * (odds - 1.0))
             self._off = max(self._steps) >= math.log(len(ODDS) / self._guard.alpha)
-        return True
+        return many > 0
 
     def state(self) -> dict[str, Any]:
         """Return all that the future depends on."""

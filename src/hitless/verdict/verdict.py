@@ -77,7 +77,8 @@ class Verdict:
         self._first_t: int | None = None
         self._last_t: int | None = None
         self._seen_t: list[int | None] = [None] * len(guards)  # when each guard last had something to compare
-        self._must = [index for index, guard in enumerate(guards) if not guard.on] or list(range(len(guards)))
+        awaited = [index for index, (guard, watch) in enumerate(self._watched) if not guard.on and watch.awaited]
+        self._must = awaited or list(range(len(guards)))
         self._final: Decision | None = None
 
     def feed(self, tick: Tick) -> Decision:

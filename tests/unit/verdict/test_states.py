@@ -141,6 +141,24 @@ def test_two_hours_without_evidence_end_in_hold(case, guard):
     assert kinds[:59] == ["continue"] * 59
 
 
+def test_a_guard_of_shares_alone_holds_where_nobody_is_assigned_and_beside_others_it_is_not_waited_for():
+    alone, beside = Verdict([SampleRatio(share=0.05)]), Verdict([Errors(), SampleRatio(share=0.05)])
+    ticks = [Tick(t, Arm(50, 0), Arm(950, 1)) for t in range(200)]
+    assert [alone.feed(tick).kind for tick in ticks][-1] == "hold"
+    assert {beside.feed(tick).kind for tick in ticks} == {"continue"}
+
+
+def test_a_version_that_was_shown_to_be_fine_for_long_and_then_fails_is_not_fine_any_more():
+    verdict = Verdict([Errors(worse=1000, fine_below=1000), Errors(on="orders", name="orders", fine_below=2)])
+    for t in range(120):
+        verdict.feed(Tick(t, Arm(500, 50), Arm(500, 50)))
+    (watch, _) = verdict._watches
+    before = watch.fine
+    verdict.feed(Tick(120, Arm(500, 500), Arm(500, 0)))
+    assert 20 < before
+    assert watch.fine < before
+
+
 def test_or_in_a_rollback_where_that_was_asked_for():
     verdict = Verdict([Errors(fine_below=2.0)], blind_s=600)
     kinds = [verdict.feed(SILENT["lost seconds"](t)).kind for t in range(700)]
