@@ -67,9 +67,8 @@ class Verdict:
             guard.watch(Setting(1.0 / (alpha * weight) if alpha * weight else math.inf, horizon_s, least_bad, alpha))
             for guard, weight in zip(guards, self._weights, strict=True)
         )
-        self._first = next((index for index, weight in enumerate(self._weights) if weight), 0)
         self._weighted = tuple(zip(self._weights, self._watches, strict=True))
-        self._threshold = 1.0 / alpha
+        self._threshold, self._first = 1.0 / alpha, next((k for k, weight in enumerate(self._weights) if weight), 0)
         self._watched = tuple(zip(self.guards, self._watches, strict=True))
         self._absolute = [(guard, watch) for guard, watch in self._watched if not guard.weight]
         self._asked = [watch for watch in self._watches if watch.fine is not None]  # for a promotion

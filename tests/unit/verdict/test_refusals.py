@@ -20,6 +20,7 @@ from hitless.verdict import (
     Tick,
     Verdict,
 )
+from hitless.verdict.state import FORMAT
 from hitless.verdict.ticks import LARGEST, MOST_PARTS
 
 GOOD = Arm(950, 2, {40: 950})
@@ -174,8 +175,8 @@ def test_what_is_no_second_is_refused(t):
 
 
 @pytest.mark.parametrize("text", [
-    b"[" * 200_000, b'{"format":1,"guards":["x"]}', b'{"format":1,"guards":[{"kind":["x"]}]}', b'{"format":1,"guards":5}',
-    b" " * 30_000_000,
+    b"[" * 200_000, b'{"format":%d,"guards":["x"]}' % FORMAT, b'{"format":%d,"guards":[{"kind":["x"]}]}' % FORMAT,
+    b'{"format":%d,"guards":5}' % FORMAT, b" " * 30_000_000,
 ])  # fmt: skip
 def test_packed_text_that_is_no_verdict_is_refused(text):
     with pytest.raises(ValueError, match="no dumped verdict"):
