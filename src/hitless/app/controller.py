@@ -20,6 +20,7 @@ from hitless.app.flag_cases import FlagCases
 from hitless.app.going_back import ACCEPTED, lost, refuse_loss
 from hitless.app.journal import StoredJournal
 from hitless.app.launches import Launches, missing
+from hitless.app.measured import asked
 from hitless.app.observation import instance_states, observe, status_of
 from hitless.app.paths import load_system
 from hitless.app.plan_database import DatabasePart
@@ -142,6 +143,7 @@ class Controller:
             replace(databases.part, held_by=await self._held_by(databases.part)).propose(),
             services.propose(),
             FlagsPart(system=system, change=change, now=await self._flags_now(change)).propose(),
+            await asked(change, facts, self._world.sources, self._world.clock.now()),
         )
 
     async def simulate(self, plan: Plan, runs: int) -> dict[str, Any] | None:

@@ -93,6 +93,7 @@ class World:
     gateway: HaproxyGateway
     ticks: RecorderTicks
     otlp: OtlpMemory
+    sources: Mapping[Source, Counters]  # who measures for guards
     runtime: RuntimeDriver
     traffic: TrafficDriver
     signals: SignalsDriver
@@ -129,6 +130,7 @@ class World:
             gateway=gateway,
             ticks=ticks,
             otlp=otlp,
+            sources=sources,
             runtime=RuntimeDriver(processes, clock),
             traffic=TrafficDriver(gateway, ProcessPorts(processes), clock),
             signals=SignalsDriver(ticks, restarts, clock, evidence, restarts.last_words, sources=sources, tests=ticks),

@@ -62,11 +62,18 @@ class Sample(NamedTuple):
 Samples = Mapping[str, Sample]  # by the name of the series
 
 
+class BrokenQuery(OSError):
+    """A source answers, and takes an expression for nothing that it could ever answer; the text is its reason."""
+
+
 class Counters(Protocol):
     """Somebody who measures."""
 
     async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
-        """Return every series of an expression at a moment, `metric.lag_s` ago or earlier. Raises OSError."""
+        """Return every series of an expression at a moment, `metric.lag_s` ago or earlier.
+
+        Raises OSError where it cannot be had now, BrokenQuery where asking again would not help.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hitless.signals.metrics import Measured, Sample, Samples
+from hitless.signals.metrics import BrokenQuery, Measured, Sample, Samples
 
 SERIES_LIMIT = 10_000  # of all exporters; points of further ones are refused
 POINTS_LIMIT = 120  # of one series; the oldest go first
@@ -60,7 +60,7 @@ class OtlpMemory:
             raise ValueError(f"this is no OTLP metrics request: {error!r}") from None
 
     async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
-        """Return every series of a counter as it stood at a moment. Raises OSError for a name that is none."""
+        """Return every series of a counter as it stood at a moment. Raises BrokenQuery for a name that is none."""
         name, where = read_name(expression)
         found = {}
         for key, series in self._series.items():
@@ -84,10 +84,10 @@ class OtlpMemory:
 
 
 def read_name(expression: str) -> tuple[str, dict[str, str]]:
-    """Read `NAME{key=value}`. Raises OSError, as a source does that cannot be asked."""
+    """Read `NAME{key=value}`. Raises BrokenQuery for anything else."""
     match = _NAME.fullmatch(expression.strip())
     if match is None:
-        raise OSError(f"{expression!r} is no counter like http.server.request.duration{{error.type=*}}")
+        raise BrokenQuery(f"{expression!r} is no counter like http.server.request.duration{{error.type=*}}")
     pairs = [each.partition("=") for each in (match["where"] or "").split(",") if each.strip()]
     return match["name"], {key.strip(): value.strip() for key, _, value in pairs}
 

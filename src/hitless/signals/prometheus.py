@@ -9,17 +9,19 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from hitless.signals.metrics import SERIES_LIMIT, Measured, Sample, Samples
+from hitless.signals.metrics import SERIES_LIMIT, BrokenQuery, Measured, Sample, Samples
 
 ANSWER_S = 5.0
 ANSWER_LIMIT = 4 << 20  # bytes
+SAID_LIMIT = 2000  # bytes of a refusal
+REFUSES_QUERY = (400, 422)  # it cannot be parsed; it can, and cannot be evaluated
 
 
 class Prometheus:
     """Implements `hitless.signals.metrics.Counters`."""
 
     async def sample(self, metric: Measured, expression: str, at: float) -> Samples:
-        """Return every series of an expression at a moment. Raises OSError where it cannot be had."""
+        """Return every series of an expression at a moment. Raises OSError where it cannot be had, or BrokenQuery."""
         return await asyncio.to_thread(_sample, metric, expression, at)
 
 
@@ -37,7 +39,7 @@ def _ask(metric: Measured, question: str) -> bytes:
             body: bytes = answer.read(ANSWER_LIMIT + 1)
     except urllib.error.HTTPError as error:
         with error:
-            raise OSError(f"Prometheus refuses {metric.name}: {error.code} {error.read(200)!r}") from None
+            raise _refused(metric, error.code, error.read(SAID_LIMIT)) from None
     except urllib.error.URLError as error:
         raise OSError(f"Prometheus does not answer: {_named(error.reason)}") from None
     except (ValueError, http.client.HTTPException) as error:  # their texts hold parts of the URL
@@ -47,14 +49,30 @@ def _ask(metric: Measured, question: str) -> bytes:
     return body
 
 
+def _refused(metric: Measured, status: int, body: bytes) -> OSError:
+    """Say why; what Prometheus itself says of an expression is told apart from a proxy that lets nobody through."""
+    try:
+        said = json.loads(body)["error"] if status in REFUSES_QUERY else None
+    except (ValueError, KeyError, TypeError):
+        said = None
+    if isinstance(said, str):
+        return BrokenQuery(f"Prometheus refuses {metric.name} ({status}): {said}")
+    return OSError(f"Prometheus refuses {metric.name}: {status} {body[:200]!r}")
+
+
 def _named(reason: object) -> str:
     return (reason.strerror if isinstance(reason, OSError) else None) or type(reason).__name__
 
 
 def read_vector(plain: Any, by: str) -> Samples:
-    """Read an instant vector. Raises ValueError, KeyError or TypeError for anything else."""
-    if plain["status"] != "success" or plain["data"]["resultType"] != "vector":
-        raise ValueError(f"{str(plain)[:200]} is no instant vector")
+    """Read an instant vector.
+
+    Raises BrokenQuery for an answer of another kind, and ValueError, KeyError or TypeError for what is no answer.
+    """
+    if plain["status"] != "success":
+        raise ValueError(f"{str(plain)[:200]} is no success")
+    if (kind := plain["data"]["resultType"]) != "vector":
+        raise BrokenQuery(f"it gives a {kind}, and hitless takes series at a moment (an instant vector)")
     series = plain["data"]["result"]
     if len(series) > SERIES_LIMIT:
         raise ValueError(f"{len(series)} series; {SERIES_LIMIT} is the limit")

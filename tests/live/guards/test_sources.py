@@ -17,6 +17,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
+from prometheus_server import PARSE_ERROR, PrometheusServer, serving
+
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 SHOPPERS_LIMIT = 6000
 PROTOBUF = "application/x-protobuf"
@@ -142,6 +144,18 @@ def test_what_opentelemetry_measures_takes_a_version_back_that_the_gateway_finds
     assert (verdict["verdict"], verdict["guard"]) == ("worse", "checkout")
     assert "by checkout, requests of orders 9.7 fail" in verdict["reason"]
     assert verdict["ratio"]["low"] > 5  # 1 of 3 against 1 of 190: windows with a reset are no evidence, and no drop
+
+
+def test_a_query_that_prometheus_takes_for_none_is_refused_before_anything_is_touched(shop: Any) -> None:
+    with serving(PrometheusServer({"checkouts_total": {shop.version("orders"): 7.0}})) as url:
+        metric = f"{{ url: '{url}', requests: checkouts_total, bad: 'checkouts_failed_total{{(' }}"
+        services = "services: { orders: { to: '9.7', steps: [30%, 100%] } }"
+        change = shop.change("mistyped", f"{services}\nguards: {{ metrics: {{ checkout: {metric} }} }}")
+        plan = json.loads(shop.hitless("--json", "plan", change, exit_code=3))
+        shop.hitless("apply", change, exit_code=3)
+    (refusal,) = plan["refusals"]
+    assert refusal["code"] == "broken-query"
+    assert PARSE_ERROR in refusal["text"]
 
 
 @pytest.mark.parametrize(
