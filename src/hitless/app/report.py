@@ -14,7 +14,9 @@ from hitless.engine.journal import Entry, Noted, Run, fold
 from hitless.engine.ports import Journal, RunRow
 from hitless.kit.errors import HitlessError
 from hitless.plan.plan import Plan
+from hitless.plan.ports import Moment
 from hitless.signals.ports import Second
+from hitless.signals.steps import Watch
 
 
 class Reports:
@@ -41,7 +43,26 @@ class Reports:
             "verdicts": [
                 _verdict(entry) for entry in entries if isinstance(entry.fact, Noted) and "verdict" in entry.fact.remark
             ],
+            "now": await self._now(row, run),
         }
+
+    async def _now(self, row: RunRow, run: Run) -> dict[str, Any] | None:
+        """Return what the watch that is under way knows by now: its verdicts in the journal may be minutes old."""
+        position = run.reached - 1
+        if run.ended or run.turned_back or not run.in_doubt:
+            return None
+        step = Plan.from_json(row.plan, KINDS).steps[position]
+        if not isinstance(step, Watch):
+            return None
+        moment = Moment(
+            run=row.run,
+            position=position,
+            started_at=run.started_at[position],
+            resumed_at=run.resumed_at,
+            note=_nobody_notes,
+        )
+        known = await self._world.signals.known(step, moment)
+        return known and {"position": position, **known}
 
     async def _open(self, plan: dict[str, Any], run: Run, entries: Sequence[Entry]) -> dict[str, Any] | None:
         """Say which steps wait for an approval, until when, and why they were not done when it was last given."""
@@ -88,6 +109,10 @@ def _progress(entries: Sequence[Entry]) -> dict[str, Any] | None:
         if isinstance(entry.fact, Noted) and "rows_s" in entry.fact.remark:
             return dict(entry.fact.remark)
     return None
+
+
+async def _nobody_notes(_: dict[str, object]) -> None:
+    """Who looks writes nothing."""
 
 
 def count(seconds: list[Second]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from hitless.app.account_text import how_many, row_name
 from hitless.cli.verdicts import verdict_text
 from hitless.kit.errors import HitlessError
+from hitless.kit.units import format_duration
+
+STALE_S = 15.0  # seconds are counted, closed and kept well within it
 
 
 def say(text: str) -> None:
@@ -184,7 +188,15 @@ def show_text(shown: Mapping[str, Any]) -> str:
     for each in shown["differing"]:
         lines += differing_text(each)
     lines += [f"verdict  {verdict['position']:>3}  {verdict_text(verdict)}" for verdict in shown["verdicts"]]
+    if (now := shown["now"]) is not None:
+        lines.append(f"now      {now['position']:>3}  {verdict_text(now)}{_age(now['until'])}")
     return "\n".join(lines)
+
+
+def _age(until: float) -> str:
+    """Say that what is known is old, where it is: then nobody counts."""
+    old_s = time.time() - until
+    return f"; nothing was counted in the last {format_duration(round(old_s))}" if old_s > STALE_S else ""
 
 
 def status_text(status: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.plan import Plan
@@ -94,6 +95,20 @@ class SignalsDriver:
                 await moment.note({"text": f"{step.service}: the evidence so far cannot be read ({error})"})
                 return Watching(step, moment.started_at, moment.position, moment.resumed_at)
         return watching
+
+    async def known(self, step: Watch, moment: Moment) -> dict[str, Any] | None:
+        """Return what is known by now in a watch that is under way, as it was kept last; None: nothing is yet.
+
+        The keys are those of its verdicts; `until` is the end of the last second that was counted.
+        """
+        kept = await self._evidence.load(moment.run, step.service)
+        watching = Watching(step, moment.started_at, moment.position, moment.resumed_at)
+        if kept is None:
+            return None
+        with suppress(ValueError):
+            watching.restore(kept)
+        seen = watching.intact_s + watching.lost_s
+        return {**watching.numbers(), "until": watching.next_at} if seen else None
 
     async def _begin_test(self, step: Watch, moment: Moment) -> None:
         if self._tests is not None and step.compares:

@@ -1,5 +1,10 @@
 """A verdict in one line."""
 
+import time
+
+import pytest
+
+from hitless.cli.output import show_text
 from hitless.cli.verdicts import verdict_text
 
 NOTED = {
@@ -91,3 +96,16 @@ def test_a_guard_that_has_counted_nothing_yet_leaves_the_word_to_what_users_felt
 
 def test_a_source_that_does_not_answer_is_told_with_every_verdict() -> None:
     assert verdict_text(NOTED | {"source": "pay: Connection refused"}).endswith("trouble: pay: Connection refused")
+
+
+@pytest.mark.parametrize(("age_s", "ends"), [(3, "would decide"), (125, "nothing was counted in the last 2m5s")])
+def test_what_a_watch_under_way_knows_by_now_is_shown_and_how_old_it_is_where_nobody_counts(
+    age_s: int, ends: str
+) -> None:
+    now = {"position": 3, "until": time.time() - age_s, **NOTED}
+    shown = {"run": "r1", "change": "c", "state": "running", "requests": {"total": 1, "failed": 0}, "steps": []}
+    shown |= {"progress": None, "open": None, "differing": [], "verdicts": [], "now": now}
+    last = show_text(shown).splitlines()[-1]
+    assert last.startswith("now        3  orders: undecided; 2 of 80 users' requests bad")
+    assert last.endswith(ends)
+    assert "now" not in show_text(shown | {"now": None})

@@ -147,6 +147,34 @@ def test_a_long_watch_is_told_of_after_pauses_that_double() -> None:
     assert all(note["verdict"] == "undecided" and "e_value" in note for note in notes)
 
 
+def test_what_a_watch_knows_by_now_is_there_between_its_verdicts_and_once_nobody_watches_any_more() -> None:
+    world, notes, step = World(healthy), Notes(), replace(STEP, bake_s=600)
+
+    async def main() -> list[dict[str, Any] | None]:
+        driver = world.driver
+        known = [await driver.known(step, notes.moment())]
+        watching = asyncio.ensure_future(driver.do(step, notes.moment()))
+        for _ in range(2):
+            await world.clock.sleep(100)
+            known.append(await driver.known(step, notes.moment()))
+        watching.cancel()  # the controller is killed
+        with suppress(asyncio.CancelledError):
+            await watching
+        return [*known, await driver.known(step, notes.moment()), await driver.known(step, notes.moment(EPOCH + 500))]
+
+    nothing, first, second, after, another_step = run_virtually(main())
+    assert nothing is another_step is None
+    assert first is not None
+    assert second is not None
+    assert second == after
+    assert first["seconds"]["seen"] == pytest.approx(97, abs=3)
+    assert second["seconds"]["seen"] == pytest.approx(197, abs=3)
+    assert second["until"] == pytest.approx(EPOCH + 197, abs=3)
+    assert second["verdict"] == "undecided"
+    assert second["e_value"] <= 1
+    assert len(notes) == 3  # after 15, 45 and 105 s: not by those who look
+
+
 def test_a_version_that_breaks_in_the_midst_of_a_watch_is_gone_within_seconds() -> None:
     ended, after_s, notes = watch(World(broken_from(BEGIN + 5)))
     assert ended == "canary-worse"
