@@ -1,6 +1,5 @@
 """From YAML text to a checked value, with errors that name the line. The one file that knows YAML and pydantic."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from pydantic_core import ErrorDetails, core_schema
 
 from hitless.kit.errors import InvalidInput
 from hitless.kit.units import parse_duration_s
+from hitless.plan.explaining import explained
 from hitless.plan.instances import INSTANCES_LIMIT, NAME, VERSION
 
 DOCUMENT_LIMIT = 1_000_000  # characters of one file
@@ -143,8 +143,12 @@ Reference = Annotated[
     AfterValidator(_without_password),
 ]
 MetricsUrl = Annotated[
-    str, _matching(r"env:[A-Za-z_][A-Za-z0-9_]*|https?://[^\s@]{1,500}", "URL (http://..., or env:NAME)")
+    str,
+    AfterValidator(_without_password),
+    _matching(r"env:[A-Za-z_][A-Za-z0-9_]*|https?://[^\s@]{1,500}", "URL (http://..., or env:NAME)"),
 ]
+Query = Annotated[str, _matching(r"[\s\S]*\S[\s\S]*", "query")]
+Label = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_./-]{0,254}", "name of a label")]
 MIGRATION_NAME = r"[0-9]{1,14}_[A-Za-z0-9_-]{1,48}"  # the number may be a time: 20261125093000_name
 MigrationName = Annotated[str, _matching(MIGRATION_NAME, "name of a migration (NNNN_name)")]
 FindingId = Annotated[str, _matching(r"[a-z][a-z0-9-]{1,60}(?::[a-z][a-z0-9-]{1,60})?", "name of a finding")]
@@ -262,22 +266,9 @@ def _explain(model: type[Model], error: ErrorDetails, lines: Mapping[Where, int]
         where = where[:-1]
     place = f"{file}:{lines.get(where, 1)}: "
     path = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    match error["type"]:
-        case "extra_forbidden":
-            key = str(error["loc"][-1])
-            near = difflib.get_close_matches(key, _keys(model, error["loc"][:-1]), n=1)
-            hint = f"did you mean {near[0]}?" if near else ""
-            return InvalidInput("unknown-key", f"{place}{path} is no key that is known here", hint)
-        case "missing":
-            return InvalidInput("missing-key", f"{place}{path} is missing")
-        case "string_type":
-            given = error["input"]
-            hint = f'quote it: "{given}"' if isinstance(given, int | float) else ""
-            return InvalidInput("wrong-type", f"{place}{path} must be a text, not {given!r}", hint)
-        case "value_error":
-            return InvalidInput("invalid-value", f"{place}{path and path + ': '}{error['ctx']['error']}")
-        case _:
-            return InvalidInput("wrong-type", f"{place}{path}: {error['msg']}")
+    unknown = error["type"] == "extra_forbidden"
+    known = _keys(model, error["loc"][:-1] if unknown else error["loc"])
+    return explained(error["type"], error["input"], error.get("ctx", {}), error["msg"], at=(place, path), known=known)
 
 
 def _keys(annotation: Any, path: Where) -> list[str]:

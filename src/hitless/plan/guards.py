@@ -1,25 +1,24 @@
 """`guards:` of a change file: what is watched while a change goes on. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from hitless.kit.units import Share
-from hitless.plan.document import Count, Duration, MetricsUrl, Model, Name, after, before, shown
+from hitless.kit.units import Share, format_duration
+from hitless.plan.document import Count, Duration, Label, MetricsUrl, Model, Name, Query, after, before, shown
 
 LONGEST_WARM_UP_S = 3600.0
 LONGEST_WITHIN_S = 86_400.0
 PERCENTAGE = {"type": "string", "pattern": r"^\d+(?:\.\d{1,2})?%$"}
+RATIO = re.compile(r"\d{1,9}(?:\.\d{1,9})?x")
 METRICS_LIMIT = 16  # counters of one change
 OURS = ("errors", "latency", "crashes", "business", "saturation")  # names of guards that no counter may have
 
 
 def _ratio(value: object) -> float:
-    if not isinstance(value, str) or not value.endswith("x"):
+    if not isinstance(value, str) or RATIO.fullmatch(value) is None:
         raise ValueError(f"{value!r} is no ratio like 2x or 1.25x")
-    try:
-        ratio = float(value[:-1])
-    except ValueError:
-        raise ValueError(f"{value!r} is no ratio like 2x or 1.25x") from None
+    ratio = float(value[:-1])
     if not 1.0 <= ratio <= 1000.0:
         raise ValueError(f"{value} is not from 1x to 1000x")
     return ratio
@@ -52,7 +51,7 @@ def _limit(value: object) -> float:
     return limit
 
 
-Ratio = Annotated[float, before(_ratio), shown({"type": "string", "pattern": r"^\d+(?:\.\d+)?x$"})]
+Ratio = Annotated[float, before(_ratio), shown({"type": "string", "pattern": f"^{RATIO.pattern}$"})]
 
 
 class ErrorsGuard(Model):
@@ -64,7 +63,7 @@ class ErrorsGuard(Model):
     @after
     def _check(self) -> Self:
         if self.by == "groups" and self.worse != 1.0:
-            raise ValueError("groups are compared without a tolerance: leave `worse` out")
+            raise ValueError(f"groups are compared without a tolerance: leave `worse: {self.worse:g}x` out")
         return self
 
 
@@ -87,7 +86,7 @@ class Measured(Model):
     source: Literal["prometheus", "opentelemetry"] = "prometheus"
     url: MetricsUrl | None = None  # of Prometheus
     service: Name | None = None  # whose versions are compared; None: the one service of the change
-    by: str = "version"  # the label that names the version
+    by: Label = "version"  # the label that names the version
     lag: Duration = 30.0  # so long after a moment its samples are known
     every: Duration = 15.0
 
@@ -96,29 +95,30 @@ class Measured(Model):
         if (self.url is None) == (self.source == "prometheus"):
             raise ValueError("prometheus needs a url, and opentelemetry has none: its exporters come to us")
         if not 1 <= self.every <= 600 or self.lag > 600:
-            raise ValueError("every is from 1s to 10m, and lag at most 10m")
+            given = f"every: {format_duration(self.every)}, lag: {format_duration(self.lag)}"
+            raise ValueError(f"every is from 1s to 10m, and lag at most 10m, not {given}")
         return self
 
 
 class MetricGuard(Measured):
     """A counter that others measure, and the one of it that counts what is bad. It counts requests."""
 
-    requests: str
-    bad: str
+    requests: Query
+    bad: Query
     worse: Ratio = 1.0
 
 
 class SaturationGuard(Measured):
     """How full the scarcest resource of the new version may be: at `limit` for so long, and the old one is not."""
 
-    load: str  # from 0 to 1, see docs/guards.md
+    load: Query  # from 0 to 1, see docs/guards.md
     limit: Annotated[float, before(_limit), shown(PERCENTAGE)] = 0.9
     long: Duration = 60.0
 
     @after
     def _check_long(self) -> Self:
         if not max(self.every, 1) <= self.long <= 3600:
-            raise ValueError("long is from one `every` to 1h")
+            raise ValueError(f"long is from one `every` to 1h, not {format_duration(self.long)}")
         return self
 
 
@@ -134,7 +134,7 @@ class BusinessGuard(Model):
     @after
     def _check(self) -> Self:
         if not 1 <= self.within <= LONGEST_WITHIN_S:
-            raise ValueError("within is from 1s to 1d")
+            raise ValueError(f"within is from 1s to 1d, not {format_duration(self.within)}")
         return self
 
 
@@ -157,7 +157,7 @@ class Guards(Model):
     @after
     def _check(self) -> Self:
         if self.warm_up > LONGEST_WARM_UP_S:
-            raise ValueError("warm_up is at most 1h")
+            raise ValueError(f"warm_up is at most 1h, not {format_duration(self.warm_up)}")
         if len(self.metrics) > METRICS_LIMIT:
             raise ValueError(f"{len(self.metrics)} metrics; a change has at most {METRICS_LIMIT}")
         for name in OURS:
