@@ -14,8 +14,8 @@ from hitless.plan.step import Step
 from hitless.signals.steps import Watch
 from hitless.verdict import requests_to_see
 
-RATIOS = (2.0, 5.0)
-BLIND = 5.0  # a step that cannot see this ratio within its bake is blind
+RATIOS = (2.0, 5.0)  # a step that cannot see the larger one within its bake is blind
+BEYOND = 2.0  # times what is tolerated: looked for where both are tolerated
 LEAST_USERS_PER_S = 0.001
 ROUND_S = 10.0  # a bake that is proposed is a multiple of it
 
@@ -38,19 +38,19 @@ class Sight:
     seen: tuple[Seeing, ...]  # empty: nobody can say
 
     @property
-    def worst_s(self) -> float | None:
-        """How long it takes to see x5; None where nobody can say."""
-        return next((each.seconds for each in self.seen if each.ratio == BLIND), None)
+    def worst(self) -> Seeing | None:
+        """What it takes to see the largest ratio that is looked for, x5 as a rule; None where nobody can say."""
+        return self.seen[-1] if self.seen else None
 
     @property
     def blind(self) -> bool:
-        """Whether the step moves on before it can see x5; unknown is not blind."""
-        return self.worst_s is not None and self.worst_s > self.step.bake_s
+        """Whether the step moves on before it can see that; unknown is not blind."""
+        return self.worst is not None and self.worst.seconds > self.step.bake_s
 
     @property
     def bake_that_would_s(self) -> float:
-        """The shortest round bake that sees x5."""
-        return math.ceil((self.worst_s or 0.0) / ROUND_S) * ROUND_S
+        """The shortest round bake that sees it."""
+        return math.ceil((self.worst.seconds if self.worst else 0.0) / ROUND_S) * ROUND_S
 
 
 def sights(steps: Sequence[Step], felt: Mapping[str, Felt]) -> tuple[Sight, ...]:
@@ -66,10 +66,15 @@ def _seen(step: Watch, felt: Felt | None) -> Iterator[Seeing]:
     share = step.share.fraction
     if felt is None or felt.users_per_s < LEAST_USERS_PER_S or not share:
         return
-    for ratio in RATIOS:
-        if ratio > step.errors_worse and ratio * felt.bad_share < 1.0:
+    for ratio in _looked_for(step.errors_worse):
+        if ratio * felt.bad_share < 1.0:
             requests = requests_to_see(ratio, felt.bad_share, share, step.alpha, step.errors_worse)
             yield Seeing(ratio=ratio, requests=requests, seconds=requests / (felt.users_per_s * share))
+
+
+def _looked_for(tolerated: float) -> tuple[float, ...]:
+    """Return the ratios that are more than what is tolerated; at least one."""
+    return tuple(ratio for ratio in RATIOS if ratio > tolerated) or (BEYOND * tolerated,)
 
 
 def to_json(found: tuple[Sight, ...], change: Change, felt: Mapping[str, Felt]) -> dict[str, Any]:
@@ -120,17 +125,27 @@ def _of_service(found: list[Sight], felt: Felt | None) -> Iterator[str]:
         return
     bad = f"{felt.bad_share * 100:.2g}%" if felt.bad else f"less than {felt.bad_share * 100:.2g}%"
     yield f"{service}: {felt.users_per_s:.3g} requests/s of users at present, {bad} of them bad"
+    worse = found[0].step.errors_worse
+    if tolerated := [f"x{ratio:g}" for ratio in RATIOS if ratio <= worse]:
+        told = f"{' and '.join(tolerated)} {'are' if len(tolerated) > 1 else 'is'} tolerated"
+        yield f"{service}: {told} (errors.worse: {worse:g}x), and not looked for"
     for each in found:
+        if not each.step.share.buckets:
+            yield f"{service} for {each.step.group}: nobody can say what a group will see, it has no share of the users"
+            continue
         who = f"{service} at {each.step.share}"
+        if not each.seen:
+            yield f"{who} sees nothing that is so many times as bad: too much is bad already"
         if each.seen:
             times = ", ".join(
                 f"x{seen.ratio:g} after about {seen.requests} requests of the new version ({_about(seen.seconds)})"
                 for seen in each.seen
             )
             yield f"{who} sees {times}"
-        if each.blind:
+        if each.worst and each.blind:
+            bake = format_duration(each.step.bake_s)
             yield (
-                f"{who} is blind: in its bake of {format_duration(each.step.bake_s)} it cannot see x{BLIND:g}; "
+                f"{who} is blind: in its bake of {bake} it cannot see x{each.worst.ratio:g}; "
                 f"bake: {format_duration(each.bake_that_would_s)} would"
             )
 
@@ -139,14 +154,14 @@ def refusals(found: tuple[Sight, ...], change: Change) -> Iterator[Refusal]:
     """Yield the steps that must wait for evidence which cannot come in time."""
     for each in found:
         wanted = change.services.get(each.step.service)
-        if each.step.evidence != "required" or each.worst_s is None or (wanted and wanted.accept_blind):
+        if each.step.evidence != "required" or each.worst is None or (wanted and wanted.accept_blind):
             continue
-        if each.worst_s > each.step.no_evidence_s:
+        if each.worst.seconds > each.step.no_evidence_s:
             yield Refusal(
                 code="blind-step",
                 text=f"{each.step.service} at {each.step.share} waits for evidence for at most "
-                f"{format_duration(each.step.no_evidence_s)}, and at today's traffic even x{BLIND:g} takes about "
-                f"{_about(each.worst_s)}",
+                f"{format_duration(each.step.no_evidence_s)}, and at today's traffic even x{each.worst.ratio:g} takes "
+                f"about {_about(each.worst.seconds)}",
                 hint=f"no_evidence: {format_duration(each.bake_that_would_s)}, a larger share, or accept_blind: true",
             )
 

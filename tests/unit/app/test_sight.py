@@ -70,6 +70,26 @@ def test_nobody_can_say_for_a_group_or_without_traffic(step: Watch) -> None:
 def test_a_ratio_that_is_tolerated_is_not_looked_for() -> None:
     tolerant = replace(WATCH, errors_worse=2.0)
     assert [each.ratio for each in sights([tolerant], BUSY)[0].seen] == [5.0]
+    said = remarks(sights([tolerant], BUSY), change(), BUSY)
+    assert "orders: x2 is tolerated (errors.worse: 2x), and not looked for" in said
+
+
+def test_where_twice_and_five_times_are_tolerated_a_plan_says_what_a_step_sees_all_the_same() -> None:
+    """It said nothing at all, called no step blind, and refused none that must have evidence."""
+    tolerant = replace(WATCH, errors_worse=5.0, evidence="required", no_evidence_s=60.0)
+    found = sights([tolerant], BUSY)
+    assert [each.ratio for each in found[0].seen] == [10.0]
+    assert found[0].blind
+    assert any("orders at 5% sees x10 after about" in said for said in remarks(found, change(), BUSY))
+    (refusal,) = refusals(found, change())
+    assert (refusal.code, "even x10 takes about" in refusal.text) == ("blind-step", True)
+
+
+def test_a_step_that_can_see_no_ratio_says_why() -> None:
+    group = remarks(sights([replace(WATCH, share=NOBODY, group="staff")], BUSY), change(), BUSY)
+    assert "orders for staff: nobody can say what a group will see, it has no share of the users" in group
+    broken = {"orders": Felt(users_per_s=100.0, users=100_000, bad=60_000)}
+    assert any("too much is bad already" in said for said in remarks(sights([WATCH], broken), change(), broken))
 
 
 def test_a_watch_without_a_baseline_sees_nothing_to_compare() -> None:
