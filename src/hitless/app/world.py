@@ -137,7 +137,7 @@ class World:
             databases=databases,
             database=DatabaseDriver(databases.url, UsersFirst(ticks, clock), accepted, fence.check, person=person),
             published=published,
-            flags=FlagsDriver(published, TickUsers(ticks, clock), clock),
+            flags=FlagsDriver(published, TickUsers(ticks, clock, gateway.routings), clock),
         )
 
     async def mend(self) -> None:
