@@ -128,11 +128,18 @@ def _arm(before: Shown, after: Shown, version: str) -> ArmCount | None:
     requests = increase(before.requests, after.requests, version)
     if requests is None:
         return None
+    if _begins(before.requests, after.requests, version) and _begins(before.bad, after.bad, version):
+        return None  # of a process that is new only what is bad would count
     never_bad = not any(sample.version == version for sample in (*before.bad.values(), *after.bad.values()))
     bad = 0 if never_bad else increase(before.bad, after.bad, version, new_from_zero=True)
     if bad is None or bad > requests:
         return None
     return ArmCount(requests=requests, failed=bad, users=requests, bad_users=bad)
+
+
+def _begins(before: Samples, after: Samples, version: str) -> bool:
+    """Whether a version has a series that was not there before."""
+    return any(sample.version == version and name not in before for name, sample in after.items())
 
 
 def increase(before: Samples, after: Samples, version: str, *, new_from_zero: bool = False) -> int | None:

@@ -87,6 +87,15 @@ def test_a_bad_counter_that_makes_no_sense_is_no_evidence(bad: dict[str, float])
     assert window(METRIC, 30.0, moments, ("a", "b")).canary is None
 
 
+def test_what_is_bad_at_a_process_that_is_new_does_not_count_without_its_requests() -> None:
+    """Ten of a thousand were bad at each; the second process was not there before, and its 10 were put to the first's."""
+    moments = shown({"b1": 0}, {"b1": 0}), shown({"b1": 1000, "b2": 1000}, {"b1": 10, "b2": 10})
+    assert window(METRIC, 30.0, moments, ("a", "b")).baseline is None
+    later = shown({"b1": 2000, "b2": 2000}, {"b1": 20, "b2": 20})
+    found = window(METRIC, 40.0, (moments[1], later), ("a", "b")).baseline
+    assert found == ArmCount(requests=2000, failed=20, users=2000, bad_users=20)
+
+
 values = st.floats(allow_nan=True, allow_infinity=True) | st.integers(0, 100).map(float)
 series = st.dictionaries(st.sampled_from(["a1", "a2", "b1"]), values)
 
