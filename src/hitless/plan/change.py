@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
-from hitless.kit.units import Share, parse_duration_s
+from hitless.kit.units import Share, format_duration, parse_duration_s
 from hitless.plan.document import (
     Count,
     Duration,
@@ -32,6 +32,7 @@ OnFailure = Literal["take back", "freeze", "go on"]
 
 BAKE_S = 10.0
 NO_EVIDENCE_S = 600.0
+LEAST_NO_EVIDENCE_S = 5.0  # a second of users is known about two seconds after its end
 KEEP_S = 0.0
 STAGE = {"type": "string", "description": "a share like 5%, or the name of a group"}
 CONTRACT = {"anyOf": [{"enum": ["manual", "at once"]}, {"type": "string", "pattern": "^after \\S+$"}]}
@@ -58,6 +59,12 @@ def _contract(value: object) -> float | None:
             return parse_duration_s(value.removeprefix("after "))
         case _:
             raise ValueError(f"{value!r} is not one of: manual, after 24h, at once")
+
+
+def _patient(no_evidence_s: float) -> None:
+    if no_evidence_s < LEAST_NO_EVIDENCE_S:
+        least, given = format_duration(LEAST_NO_EVIDENCE_S), format_duration(no_evidence_s)
+        raise ValueError(f"no_evidence is at least {least}, not {given}: before that nobody can have been counted")
 
 
 def _listed(key: str) -> Callable[[object], object]:
@@ -88,6 +95,11 @@ class FlagChange(Model):
     no_evidence: Duration = NO_EVIDENCE_S
     cohort: Literal["own", "same as change"] = "own"
 
+    @after
+    def _check_patience(self) -> Self:
+        _patient(self.no_evidence)
+        return self
+
 
 class ServiceChange(Model):
     """What happens to one service: a new version (`to`), or edits of how it runs."""
@@ -112,6 +124,11 @@ class ServiceChange(Model):
     env: Mapping[EnvName, str] | None = None
     ready: Path | None = None
     drain: OptionalDuration | None = None
+
+    @after
+    def _check_patience(self) -> Self:
+        _patient(self.no_evidence)
+        return self
 
     @after
     def _check_steps(self) -> Self:

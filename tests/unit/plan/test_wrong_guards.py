@@ -55,3 +55,12 @@ def test_a_password_of_those_who_measure_is_not_repeated(guard: str) -> None:
     error = refused(guard.format("url: 'http://ann:s3cret@prometheus:9090'"))
     assert "s3cret" not in f"{error}"
     assert "name a variable that holds the url: env:NAME" in error.text
+
+
+@pytest.mark.parametrize(
+    "part", ["services: {{ orders: {{ to: '2', {0} }} }}", "flags: {{ f: {{ stages: [5%], {0} }} }}"]
+)
+def test_a_step_that_would_go_back_before_anybody_can_have_been_counted_is_refused(part: str) -> None:
+    with pytest.raises(InvalidInput, match="no_evidence is at least 5s, not 1s"):
+        read_change(f"change: c\n{part.format('no_evidence: 1s')}\n", file="c.yaml")
+    read_change(f"change: c\n{part.format('no_evidence: 5s')}\n", file="c.yaml")
