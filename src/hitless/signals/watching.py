@@ -21,6 +21,7 @@ from hitless.signals.looks import Looks
 from hitless.signals.metrics import Full, Window
 from hitless.signals.ports import Second
 from hitless.signals.steps import Watch
+from hitless.verdict import Needed
 
 NO_EVIDENCE = "no-evidence"
 WORSE = "canary-worse"
@@ -276,6 +277,8 @@ class Watching:
         """Write down what was found, for the journal; `failure`: why the step goes back."""
         reason = failure or self.reason
         compared = self.comparison.numbers() if self.step.compares else {}
+        if self.reason is not None and compared:
+            compared |= {"users_needed": 0, "needed": Needed(0)._asdict()}  # it is decided, by whatever guard
         return {
             "verdict": "no evidence" if reason and reason.code == NO_EVIDENCE else self.finding,
             "service": self.step.service,

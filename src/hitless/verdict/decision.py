@@ -9,6 +9,7 @@ from hitless.verdict.guard import PACE, Counts
 CONFIDENCE = 0.95
 SUPPOSED = 2.0  # times what is tolerated: where nothing points to worse, what a canary twice as bad would still need
 LEAST_BET = 1.5  # times what is tolerated: nothing bets on less
+FINAL = ("roll back", "promote")
 NEVER = 1e-15  # a part as small as this is none
 
 
@@ -76,6 +77,8 @@ class Decision:
     @property
     def needed(self) -> Needed | None:
         """What it still takes; None while one arm is empty, and where this guard cannot say it in requests."""
+        if self.kind in FINAL:
+            return Needed(0)
         return _needed(self._counts, self.e_value, self._threshold, self._null)
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hitless.verdict.broken import Broken
-from hitless.verdict.decision import Decision
+from hitless.verdict.decision import FINAL, Decision
 from hitless.verdict.guard import Counts, Guard, Setting, Watch, arms
 from hitless.verdict.state import NO_DUMP, checked_guards, decode, encode
 from hitless.verdict.ticks import Tick, checked, checked_numbers, count
@@ -97,7 +97,7 @@ class Verdict:
         if self._final is None:
             self._look(tick, tick.t - self._first_t)
         decision = self.decide()
-        if decision.kind in ("roll back", "promote"):
+        if decision.kind in FINAL:
             self._final = decision
         return decision
 

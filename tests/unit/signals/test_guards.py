@@ -319,6 +319,7 @@ def test_what_is_broken_goes_at_once_also_in_the_warm_up() -> None:
     watching = Watching(replace(STEP, warm_up_s=300), float(BEGIN))
     assert gone_at(watching, [second(BEGIN + n, arm(10, 8)) for n in range(1, 10)]) is not None
     assert watching.numbers()["guard"] == "breaker"
+    assert watching.numbers()["users_needed"] == 0
 
 
 def everything(n: int, chance: random.Random) -> tuple[Second, tuple[Full, ...], dict[InstanceId, int]]:

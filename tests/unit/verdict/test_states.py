@@ -209,6 +209,7 @@ def test_the_breaker_fires_within_five_seconds_even_in_the_warm_up():
     kinds = [verdict.feed(Tick(t, Arm(5, 5), Arm(95, 0))).kind for t in range(5)]
     assert kinds == ["continue"] * 3 + ["roll back"] * 2
     assert verdict.decide().guard == "breaker"
+    assert verdict.decide().users_needed == 0
 
 
 def test_the_breaker_leaves_a_canary_alone_that_fails_like_everything_else():
