@@ -29,7 +29,8 @@ class BlindGuard:
     @property
     def text(self) -> str:
         """Say it in one sentence, with what would do."""
-        return f"{self.step.service} at {self.step.share}: {self.why}{f'; {self.hint}' if self.hint else ''}"
+        group = f"group {self.step.group}" if self.step.group and not self.step.share.buckets else ""
+        return f"{self.step.service} at {group or self.step.share}: {self.why}{f'; {self.hint}' if self.hint else ''}"
 
     @property
     def hint(self) -> str:

@@ -15,6 +15,7 @@ from hitless.traffic.steps import Routing
 
 RATE_WINDOW_S = 60
 FELT_WINDOW_S = 900
+ENOUGH = 20  # requests of users, to say by them how many come now
 
 
 async def observe(world: World, states: Mapping[InstanceId, ProcessState] | None = None) -> Facts:
@@ -30,7 +31,7 @@ async def observe(world: World, states: Mapping[InstanceId, ProcessState] | None
             if routing.version(routing.baseline)
         },
         requests_per_s=rates(seconds, now - RATE_WINDOW_S),
-        felt=felt_by_users(seconds),
+        felt=felt_by_users(seconds, now - RATE_WINDOW_S),
         long_connections=await _in_flight(world, states),
         resident_bytes=_resident(states),
         available_bytes=_meminfo("MemAvailable"),
@@ -64,19 +65,34 @@ def rates(seconds: Sequence[Second], since: float) -> dict[str, float]:
     return {service: count / RATE_WINDOW_S for service, count in counts.items() if count}
 
 
-def felt_by_users(seconds: Sequence[Second]) -> dict[str, Felt]:
-    """Return what the users of each service have felt, by the seconds in which nothing was lost."""
+def felt_by_users(seconds: Sequence[Second], since: float) -> dict[str, Felt]:
+    """Return what the users of each service have felt, by the seconds in which nothing was lost.
+
+    How many come now is counted since a moment, or over all seconds where few came since; how many are bad, over all.
+    """
+    intact = [second for second in seconds if not second.lost]
+    of_late = [second for second in intact if second.at >= since]
+    users, bad = _met(intact)
+    now, _ = _met(of_late)
+    return {
+        service: Felt(
+            users_per_s=now[service] / len(of_late) if now[service] >= ENOUGH else count / len(intact),
+            users=count,
+            bad=bad[service],
+        )
+        for service, count in users.items()
+    }
+
+
+def _met(seconds: Sequence[Second]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the requests of users of each service, and how many of them were bad."""
     users: dict[str, int] = defaultdict(int)
     bad: dict[str, int] = defaultdict(int)
-    intact = [second for second in seconds if not second.lost]
-    for second in intact:
+    for second in seconds:
         for (service, _), arm in second.arms.items():
             users[service] += arm.users
             bad[service] += arm.bad_users
-    return {
-        service: Felt(users_per_s=count / len(intact), users=count, bad=bad[service])
-        for service, count in users.items()
-    }
+    return users, bad
 
 
 async def recent(world: World, since: float) -> list[Second]:

@@ -141,7 +141,8 @@ def _of_service(found: list[Sight], felt: Felt | None) -> Iterator[str]:
                 f"x{seen.ratio:g} after about {seen.requests} requests of the new version ({_about(seen.seconds)})"
                 for seen in each.seen
             )
-            yield f"{who} sees {times}"
+            longer = "; groups take longer" if each.step.errors_by == "groups" else ""
+            yield f"{who} sees {times}{longer}"
         if each.worst and each.blind:
             bake = format_duration(each.step.bake_s)
             yield (

@@ -70,4 +70,4 @@ def _parts(noted: Mapping[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hitless.app.blind_guards import blind_guards, refusals, remarks, to_json
-from hitless.kit.units import EVERYBODY, Share
+from hitless.kit.units import EVERYBODY, NOBODY, Share
 from hitless.plan.change import Change, read_change
 from hitless.signals.metrics import Load, Metric
 from hitless.signals.outcomes import Conversion
@@ -46,6 +46,11 @@ def test_a_guard_that_sees_nothing_in_its_step_is_named_with_the_bake_that_would
 ) -> None:
     assert rules(step) == [(0, rule, bake_s)]
     assert rules(replace(step, bake_s=bake_s)) == []
+
+
+def test_a_step_for_a_group_is_called_by_the_group_and_not_by_the_share_that_it_has_not() -> None:
+    (said,) = remarks(blind_guards([replace(BUYS, share=NOBODY, group="staff")], change()))
+    assert said.startswith("blind-business: orders at group staff: business counts a user 10m after")
 
 
 def test_a_step_with_the_guards_of_every_change_has_no_blind_one() -> None:

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from hitless.app.facts import Felt
+from hitless.app.observation import felt_by_users
 from hitless.app.sight import refusals, remarks, sights, to_json
 from hitless.kit.units import EVERYBODY, NOBODY, Share
 from hitless.plan.change import Change, read_change
+from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
 from hitless.verdict import conversions_to_see
 
@@ -50,6 +52,22 @@ def test_a_step_that_must_have_evidence_and_cannot_is_refused_unless_the_user_kn
 ) -> None:
     step = replace(WATCH, evidence=evidence, no_evidence_s=no_evidence_s)
     assert [each.code for each in refusals(sights([step], BUSY), change(more))] == codes
+
+
+def second(at: int, users: int, bad: int = 0, lost: int = 0) -> Second:
+    return Second(at=at, arms={("orders", "a"): ArmCount(requests=users, users=users, bad_users=bad)}, lost=lost)
+
+
+def test_today_s_traffic_is_that_of_the_last_minute_and_the_error_rate_that_of_the_last_quarter_of_an_hour() -> None:
+    """It was that of the quarter too: a step took twice as long by a plan made while the load had doubled."""
+    night, rush = [second(at, 2, bad=at % 10 == 0) for at in range(840)], [second(840 + n, 100) for n in range(60)]
+    felt = felt_by_users([*night, *rush, second(900, 7, lost=1)], since=840)["orders"]
+    assert (felt.users_per_s, felt.users, felt.bad) == (100.0, 840 * 2 + 6000, 84)
+
+
+def test_where_few_come_in_a_minute_their_traffic_is_that_of_the_quarter() -> None:
+    felt = felt_by_users([second(at, int(at % 30 == 0)) for at in range(900)], since=840)["orders"]
+    assert felt.users_per_s == pytest.approx(1 / 30)
 
 
 def test_where_nobody_was_bad_what_so_few_can_hide_is_assumed() -> None:
