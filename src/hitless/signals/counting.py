@@ -16,7 +16,7 @@ from hitless.signals.before import Before
 from hitless.signals.members import SERVICES_LIMIT, Members, elsewhere
 from hitless.signals.outcomes import Conversion, Outcomes
 from hitless.signals.parts import CELL
-from hitless.signals.ports import ArmCount, Second
+from hitless.signals.ports import ArmCount, Elsewhere, Second
 from hitless.signals.slow_users import SlowUsers
 from hitless.signals.tally import OpenSecond, Tally
 from hitless.verdict import EDGES
@@ -27,6 +27,7 @@ AHEAD_S = 5  # nor is one believed whose end lies further ahead of our clock
 STALL_MS = 3000  # who did not look for so long may have missed something
 LONGEST_STALL_S = 7200  # seconds before that are left out, not even called lost
 ARMS_LIMIT = 512  # services times slots in one second; what is beyond is lost
+UNKNOWN_LIMIT = 20_000  # requests in one second of users not met yet; of those beyond nothing is told elsewhere
 
 
 class Observed(NamedTuple):
@@ -114,17 +115,35 @@ class Counter:
         if self._outcomes:
             self._expect(service, slot, user, at_ms, did)
         for changed, met in elsewhere(split, service, user):
-            bad = self._bad.get((service, changed))
-            if failed or (bad and user in bad.known):
-                bad = bad or self._bad_users(service, changed)
-                if not bad.counts(user, met, at_ms, failed=failed):
-                    continue
-            tally = second.elsewhere.get((changed, met, service))
-            if tally is None:
-                tally = second.elsewhere[changed, met, service] = Tally()
-            tally.users += 1
-            tally.bad_users += failed
+            if met is not None:
+                self._count_elsewhere(second, (changed, met, service), user, at_ms, failed=failed)
+            elif len(second.unknown) < UNKNOWN_LIMIT:
+                second.unknown.append((changed, service, user, at_ms, failed))
         return new
+
+    def _count_elsewhere(self, second: OpenSecond, arm: Elsewhere, user: str, at_ms: int, *, failed: bool) -> None:
+        changed, met, service = arm
+        bad = self._bad.get((service, changed))
+        if failed or (bad and user in bad.known):
+            bad = bad or self._bad_users(service, changed)
+            if not bad.counts(user, met, at_ms, failed=failed):
+                return
+        tally = second.elsewhere.get(arm)
+        if tally is None:
+            tally = second.elsewhere[arm] = Tally()
+        tally.users += 1
+        tally.bad_users += failed
+
+    def _settle(self, second: OpenSecond) -> None:
+        """Count elsewhere whoever was met by now: a request to the changed service ends after those that it makes.
+
+        Without this the first failure that a new version brings about would be nobody's. Whether users are met in time
+        does not depend on their version, and their good requests wait as the bad ones do.
+        """
+        for changed, service, user, at_ms, failed in second.unknown:
+            met = self._members.split.get(changed, {}).get(user)
+            if met is not None:
+                self._count_elsewhere(second, (changed, met, service), user, at_ms, failed=failed)
 
     def _expect(self, service: str, slot: Slot, user: str, at_ms: int, did: str) -> None:
         """Take a request for the tests that expect something of their users."""
@@ -188,6 +207,8 @@ class Counter:
         self._first += 1
         self._forget(at)
         second = self._open.pop(at, None)
+        if second is not None:
+            self._settle(second)
         outcomes, one_in = self._close_outcomes((at + 1) * 1000), self._one_in()
         if second is None:
             return Second(at=at, outcomes=outcomes, one_in=one_in)

@@ -86,8 +86,8 @@ class Members:
         return all((service, slot) in self._seen_at for slot in SLOTS)
 
 
-def elsewhere(split: dict[str, dict[str, Slot]], service: str, user: str) -> Iterator[tuple[str, Slot]]:
-    """Yield the other changed services whose version this user met, with the slot."""
+def elsewhere(split: dict[str, dict[str, Slot]], service: str, user: str) -> Iterator[tuple[str, Slot | None]]:
+    """Yield the other changed services, with the slot in which this user was met there; None: not met yet."""
     for changed, members in split.items():
-        if changed != service and (slot := members.get(user)) is not None:
-            yield changed, slot
+        if changed != service:
+            yield changed, members.get(user)

@@ -46,12 +46,16 @@ class Tally:
         )
 
 
+Unknown = tuple[str, str, str, int, bool]  # changed service, service, user not met there yet, end of request, failed
+
+
 class OpenSecond:
     """A second that records may still come for."""
 
-    __slots__ = ("arms", "elsewhere", "lost")
+    __slots__ = ("arms", "elsewhere", "lost", "unknown")
 
     def __init__(self) -> None:
         self.arms: dict[tuple[str, Slot], Tally] = {}
         self.elsewhere: dict[Elsewhere, Tally] = {}
+        self.unknown: list[Unknown] = []
         self.lost = 0

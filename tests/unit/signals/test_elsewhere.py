@@ -42,6 +42,22 @@ def test_users_are_compared_elsewhere_by_the_version_that_they_met() -> None:
     }
 
 
+def test_the_first_failure_counts_though_the_request_that_brought_it_about_ends_later() -> None:
+    """A page asks orders, which fails, and answers itself a moment after: the gateway logs orders first."""
+    page = [seen("orders", "a", "u", failed=True), seen("web", "b", "u", at_ms=1_000_700)]
+    well = [seen("orders", "a", "v"), seen("web", "a", "v", at_ms=1_001_900)]  # and in the second after
+    assert found(counted(*TWO_VERSIONS, *page, *well)) == {
+        ("web", "b", "orders"): (1, 1),
+        ("web", "a", "orders"): (1, 0),
+    }
+
+
+def test_who_is_met_long_after_is_in_no_arm_before_whether_it_failed_or_not() -> None:
+    late = [seen("orders", "a", "u", failed=True), seen("orders", "a", "v")]
+    met = [seen("web", "b", "u", at_ms=1_004_000), seen("web", "b", "v", at_ms=1_004_000)]
+    assert found(counted(*TWO_VERSIONS, *late, *met)) == {}
+
+
 def test_with_one_version_of_everything_nobody_is_followed() -> None:
     assert found(counted(seen("web", "a", "u"), seen("orders", "b", "u", failed=True))) == {}
 
@@ -59,6 +75,7 @@ def test_two_changes_follow_their_users_apart() -> None:
     learnt = [seen("web", "b", "u"), seen("shop", "a", "u")]
     assert found(counted(*split, *learnt, seen("orders", "a", "u", failed=True))) == {
         ("web", "b", "shop"): (1, 0),
+        ("shop", "a", "web"): (1, 0),
         ("web", "b", "orders"): (1, 1),
         ("shop", "a", "orders"): (1, 1),
     }
