@@ -91,19 +91,22 @@ def ratio_of(counts: Counts) -> Ratio | None:
     """Return the ratio of bad rates and a confidence sequence for it (beta mixture of the conditional binomial).
 
     The value is that of Mantel & Haenszel (1959), each second a stratum. The interval is exact while the share stays;
-    where it changes, it is that of the one share with which the counts give the same value.
+    where it changes, it is that of the one share with which the counts give the same value. At a bad rate p a count
+    varies by 1 - p of what rare events do, so it is worth 1/(1-p) as much (of both rates the smaller one).
     """
     bad, against = counts.canary_bad, counts.baseline_bad
     if not counts.canary or not counts.baseline or not bad + against:
         return None
     value = math.inf if not counts.theirs else counts.ours / counts.theirs
     share = _share(counts)
-    most = math.lgamma(bad + 0.5) + math.lgamma(against + 0.5) - math.lgamma(bad + against + 1.0) - math.log(math.pi)
+    worth = 1.0 / max(1.0 - min(bad / counts.canary, against / counts.baseline), 1.0 / counts.canary)
+    most = math.lgamma(bad * worth + 0.5) + math.lgamma(against * worth + 0.5)
+    most -= math.lgamma((bad + against) * worth + 1.0) + math.log(math.pi)
     least = most + math.log(1.0 - CONFIDENCE)
     seen = min(max(bad / (bad + against), NEVER), 1.0 - NEVER)
 
     def inside(part: float) -> bool:
-        return bad * math.log(part) + against * math.log1p(-part) >= least
+        return worth * (bad * math.log(part) + against * math.log1p(-part)) >= least
 
     low = 0.0 if not bad else _edge(inside, NEVER, seen)
     high = 1.0 if not against else _edge(inside, 1.0 - NEVER, seen)

@@ -58,3 +58,33 @@ def test_a_second_with_one_arm_only_leaves_it_as_it_was(canary, baseline, bad, a
     counts = Counts().plus(60, 3, 940, 7)
     alone = counts.plus(canary, min(bad, canary), 0, 0).plus(0, 0, baseline, min(against, baseline))
     assert alone.ours / alone.theirs == counts.ours / counts.theirs
+
+
+@pytest.mark.parametrize(("p", "worse"), [(0.3, 0.5), (0.5, 0.75), (0.9, 0.97)])
+def test_frequent_errors_that_take_a_version_back_leave_no_doubt_in_the_interval(p, worse):
+    outside = 0
+    for seed in range(1000, 1012):
+        draw, verdict = np.random.default_rng(seed), Verdict([Errors()], breaker=False)
+        decision = verdict.feed(Tick(0, Arm(50, round(50 * p)), Arm(950, round(950 * p))))
+        for t in range(1, 400):
+            tick = Tick(t, Arm(50, int(draw.binomial(50, worse))), Arm(950, int(draw.binomial(950, p))))
+            if (decision := verdict.feed(tick)).kind == "roll back":
+                break
+        outside += decision.ratio.low > 1.0
+    assert outside >= 9
+
+
+@pytest.mark.parametrize(
+    ("p", "share", "ratio"), [(0.5, 0.05, 1.0), (0.9, 0.2, 1.0), (0.2, 0.5, 3.0), (0.05, 0.1, 2.0)]
+)
+def test_the_interval_holds_at_every_look_for_frequent_errors_too(p, share, ratio):
+    missed = 0
+    for seed in range(1000, 1040):
+        draw, counts = np.random.default_rng(seed), Counts()
+        for t in range(100):
+            n, m = int(draw.poisson(100 * share)) + 1, int(draw.poisson(100 * (1 - share)))
+            counts = counts.plus(n, int(draw.binomial(n, p * ratio)), m, int(draw.binomial(m, p)))
+            if t % 5 == 4 and not (seen := ratio_of(counts)).low <= ratio <= seen.high:
+                missed += 1
+                break
+    assert missed <= 6  # of 40, where 5 % are allowed
