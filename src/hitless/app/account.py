@@ -73,6 +73,7 @@ def counted(entries: Sequence[Entry]) -> dict[str, Any] | None:
         for each in entries
         if isinstance(each.fact, Noted) and "counted" in each.fact.remark
     ]
+    found = [each for each in found if each["until"] > each["since"]]  # the others: the recorder did not answer
     return dict(found[-1]) if found else None
 
 

@@ -14,7 +14,7 @@ ENDS = {
     "held": "It is held.",
     "running": "It is running.",
 }
-UNTOLD = ("at", "position", "step", "verdict", "service", "reason", "text")
+UNTOLD = ("at", "position", "step", "verdict", "service", "reason", "text", "goes_back")
 
 
 def markdown(account: Mapping[str, Any]) -> str:

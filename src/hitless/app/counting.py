@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hitless.app.observation import recent
-from hitless.app.recent_ticks import CLOSED_S
+from hitless.app.recent_ticks import CLOSED_S, recent_ticks
 from hitless.app.world import World
 from hitless.engine.journal import Ended, Entry, Fact, Noted, State
 from hitless.engine.ports import Journal, RunRow
 from hitless.kit.errors import HitlessError
 from hitless.signals.ports import Second
 
+PATIENCE_S = 5.0  # with a recorder that a busy machine keeps waiting: what it does not tell now is in no account
 SETTLED_S = CLOSED_S + 1.0  # after the end, until the last seconds of the run are counted too
 Felt = Callable[[float, float], Awaitable[list[Second]]]  # since, until -> closed seconds
 
@@ -71,7 +71,8 @@ def felt_in(world: World) -> Felt:
     """Read what users felt from the recorder of the running system."""
 
     async def felt(since: float, until: float) -> list[Second]:
-        return [second for second in await recent(world, since) if second.at <= until]
+        seconds = await recent_ticks(world.ticks, world.clock, since, PATIENCE_S)
+        return [second for second in seconds if second.at <= until]
 
     return felt
 

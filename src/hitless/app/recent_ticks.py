@@ -12,12 +12,12 @@ CLOSED_S = (
 PATIENCE_S = 1.0
 
 
-async def recent_ticks(ticks: Ticks, clock: Clock, since: float) -> list[Second]:
-    """Return the closed seconds from `since` on; waits for none that is open, and for the others 1 s at most."""
+async def recent_ticks(ticks: Ticks, clock: Clock, since: float, patience_s: float = PATIENCE_S) -> list[Second]:
+    """Return the closed seconds from `since` on; waits for none that is open, and for all `patience_s` at most."""
     seconds: list[Second] = []
     until = clock.now() - CLOSED_S
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             async for second in ticks.follow(since):
                 seconds.append(second)
                 if second.at >= until:

@@ -95,11 +95,11 @@ class Reports:
             return await rolled_in(plan, self._world.databases)
         return []
 
-    async def _requests(self, row: RunRow, entries: Any) -> dict[str, int]:
+    async def _requests(self, row: RunRow, entries: Any) -> dict[str, float]:
         """Return the counts of a run at rest from the journal, else those up to now."""
         told = counted(entries)
         if told is not None and fold(entries).ended is not None:
-            return {"total": told["total"], "failed": told["failed"]}
+            return {"total": told["total"], "failed": told["failed"], "counted_s": told["until"] - told["since"]}
         return count(await recent(self._world, row.created_at))
 
 
@@ -115,10 +115,11 @@ async def _nobody_notes(_: dict[str, object]) -> None:
     """Who looks writes nothing."""
 
 
-def count(seconds: list[Second]) -> dict[str, int]:
+def count(seconds: list[Second]) -> dict[str, float]:
     """Add up what users felt."""
     arms = [arm for second in seconds for arm in second.arms.values()]
-    return {"total": sum(arm.requests for arm in arms), "failed": sum(arm.failed - arm.saved for arm in arms)}
+    total, failed = sum(arm.requests for arm in arms), sum(arm.failed - arm.saved for arm in arms)
+    return {"total": total, "failed": failed, "counted_s": float(len(seconds))}
 
 
 def _step(step: dict[str, Any], run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from hitless.cli.client import Client
 from hitless.cli.live import Live, on_terminal
-from hitless.cli.output import emit_json, fact_text, say
+from hitless.cli.output import NOBODY_COUNTED, emit_json, fact_text, say
 from hitless.kit.errors import Exit, HitlessError
 
 ENDS = {"completed": Exit.DONE, "rolled-back": Exit.ROLLED_BACK, "rollback-incomplete": Exit.ROLLBACK_INCOMPLETE}
@@ -58,7 +58,8 @@ def _end(client: Client, run: str, fact: dict[str, Any], *, as_json: bool) -> Ex
     state = fact["body"]["state"]
     if not as_json:
         requests = client.patiently(f"/v1/runs/{run}")["requests"]
-        say(f"run {run} {state}: {requests['failed']} of {requests['total']} requests failed while it went on")
+        felt = f"{requests['failed']} of {requests['total']} requests failed while it went on"
+        say(f"run {run} {state}: {felt if requests['counted_s'] else NOBODY_COUNTED}")
         if fact["body"].get("text"):
             say(f"{fact['body']['code']}: {fact['body']['text']}")
             say(f"  hint: see hitless show {run}, mend it, then hitless resume {run}")

@@ -12,6 +12,7 @@ from hitless.cli.verdicts import verdict_text
 from hitless.kit.errors import HitlessError
 from hitless.kit.units import format_duration
 
+NOBODY_COUNTED = "what users felt was not counted: the recorder did not answer, see hitless logs recorder"
 STALE_S = 15.0  # seconds are counted, closed and kept well within it
 
 
@@ -178,7 +179,7 @@ def show_text(shown: Mapping[str, Any]) -> str:
     requests = shown["requests"]
     lines = [
         f"run {shown['run']}  change {shown['change']}  {shown['state']}",
-        f"requests {requests['total']}, failed {requests['failed']}",
+        f"requests {requests['total']}, failed {requests['failed']}" if requests["counted_s"] else NOBODY_COUNTED,
     ]
     lines += [f"  {step['position']:>3}  {step['state']:8}  {step['describe']}" for step in shown["steps"]]
     if shown["progress"] is not None and shown["state"] == "running":

@@ -23,7 +23,8 @@ def verdict_text(noted: Mapping[str, Any]) -> str:
     if noted["seconds"]["lost"]:
         parts.append(f"{noted['seconds']['lost']} s with lost records left out")
     if noted["reason"]:
-        parts.append(f"needs {noted['reason']}" if noted["verdict"] in _WAITING else noted["reason"])
+        waits = noted["verdict"] in _WAITING and not noted.get("goes_back")
+        parts.append(f"needs {noted['reason']}" if waits else noted["reason"])
     if trouble := noted.get("source"):
         parts.append(f"trouble: {trouble}")
     return "; ".join(part for part in parts if part)

@@ -92,6 +92,7 @@ class Baking:
             "baseline": before,
             "seconds": {"seen": len(self.intact), "lost": self.lost_s},
             "reason": failure.text if failure else "" if self._observed else "a user of one of its services",
+            "goes_back": failure is not None,
         }
 
     @property

@@ -291,6 +291,7 @@ class Watching:
             **({"one_in": self.one_in} if self.one_in > 1 else {}),
             **({"source": self.trouble} if self.trouble else {}),
             "reason": reason.text if reason else self.needs,
+            "goes_back": reason is not None,
         }
 
     def _guard(self, reason: StepFailed | None) -> str:

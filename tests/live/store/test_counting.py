@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hitless.app import counting
-from hitless.app.account import account_of
+from hitless.app.account import account_of, counted
 from hitless.app.counting import CountingJournal
 from hitless.app.journal import StoredJournal
 from hitless.engine.journal import Ended, Noted, Started
@@ -61,3 +61,25 @@ async def test_a_run_that_went_on_meanwhile_is_not_counted_by_the_late_one(
     await journal.append(run, Started(0), "running")
     await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == f"counts of {run}"))
     assert asked == [float("inf")]
+
+
+async def test_a_recorder_that_does_not_answer_leaves_no_count_of_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said was: 0 of 0 requests failed."""
+    monkeypatch.setattr(counting, "SETTLED_S", 0.0)
+    answers = [[Second(at=100, arms={("orders", "a"): ArmCount(requests=40)})], []]
+
+    async def felt(since: float, until: float) -> list[Second]:
+        return answers.pop(0)
+
+    journal = CountingJournal(StoredJournal(store), felt)
+    plan = {"change": "c", "claims": ["orders"], "why": "", "hash": "", "source": "", "remarks": [], "steps": []}
+    run = await journal.create(plan)
+    await journal.append(run, Ended("completed"), "completed")
+    while len(entries := await journal.entries(run)) < 3:
+        await asyncio.sleep(0.01)
+    assert counted(entries[1:]) is None  # the second count alone
+    told = counted(entries)
+    assert told is not None
+    assert (told["total"], told["until"]) == (40, 101.0)

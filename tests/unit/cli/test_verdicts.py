@@ -103,9 +103,29 @@ def test_what_a_watch_under_way_knows_by_now_is_shown_and_how_old_it_is_where_no
     age_s: int, ends: str
 ) -> None:
     now = {"position": 3, "until": time.time() - age_s, **NOTED}
-    shown = {"run": "r1", "change": "c", "state": "running", "requests": {"total": 1, "failed": 0}, "steps": []}
+    shown = {
+        "run": "r1",
+        "change": "c",
+        "state": "running",
+        "requests": {"total": 1, "failed": 0, "counted_s": 9.0},
+        "steps": [],
+    }
     shown |= {"progress": None, "open": None, "differing": [], "verdicts": [], "now": now}
     last = show_text(shown).splitlines()[-1]
     assert last.startswith("now        3  orders: undecided; 2 of 80 users' requests bad")
     assert last.endswith(ends)
     assert "now" not in show_text(shown | {"now": None})
+
+
+def test_a_step_that_goes_back_for_want_of_evidence_says_why_and_no_longer_what_it_needs() -> None:
+    said = "the new version of orders: no evidence in 30s; it still needs a window of checkout that counts"
+    back = NOTED | {"verdict": "no evidence", "reason": said, "goes_back": True}
+    assert verdict_text(back).endswith(f"; {said}")
+
+
+def test_a_run_whose_users_nobody_counted_does_not_say_that_none_of_them_failed() -> None:
+    requests = {"total": 0, "failed": 0, "counted_s": 0.0}
+    shown = {"run": "r1", "change": "c", "state": "completed", "requests": requests, "steps": [], "progress": None}
+    shown |= {"open": None, "differing": [], "verdicts": [], "now": None}
+    assert "failed" not in show_text(shown)
+    assert "what users felt was not counted" in show_text(shown)
