@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from hitless.kit.units import Share
 from hitless.plan.instances import Slot
 from hitless.signals.counting import Counter, Observed
+from hitless.signals.ending import GoBack
 from hitless.signals.steps import Watch
-from hitless.signals.watching import GoBack, Watching
+from hitless.signals.watching import Watching
 
 USERS, RATE = 2000, 100
 BEGIN = 1_000_000

@@ -9,13 +9,14 @@ from hitless.plan.instances import InstanceId, Slot
 from hitless.plan.plan import Plan
 from hitless.plan.ports import Clock, Moment, StepFailed
 from hitless.plan.step import Step
+from hitless.signals.ending import Decision, GoBack, GoOn, Stay
 from hitless.signals.following import Follower, following
 from hitless.signals.harm import CRASHES_CODE, Harm
 from hitless.signals.measuring import Measuring, measuring
 from hitless.signals.metrics import Counters, Source
 from hitless.signals.ports import Evidence, Restarts, Tests, Ticks
 from hitless.signals.steps import Watch
-from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
+from hitless.signals.watching import Watching
 
 LOOK_AGAIN_S = 0.25
 RENEW_EVERY_S = 5.0  # the recorder is told again what is tested: it may have been started anew

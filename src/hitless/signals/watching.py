@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from hitless.kit.units import format_duration
-from hitless.plan.instances import InstanceId, Slot
+from hitless.plan.instances import InstanceId
 from hitless.plan.ports import StepFailed
 from hitless.signals.comparison import Comparison, harm_in_words
+from hitless.signals.ending import Decision, GoBack, GoOn, Stay
 from hitless.signals.ends import Ends
+from hitless.signals.felt import Arm, missing_in
 from hitless.signals.guards import NO_ENDS
-from hitless.signals.harm import NOTHING, WINDOW_S, Harm
+from hitless.signals.harm import WINDOW_S, Harm
 from hitless.signals.looks import Looks
 from hitless.signals.metrics import Full, Window
 from hitless.signals.ports import Second
@@ -30,51 +32,6 @@ GUARDS = {"canary-fails": "breaker", "canary-crashes": "crash"}  # code of a fai
 LONGEST_STEP_S = 30 * 86_400
 
 Finding = Literal["fine", "worse", "undecided", "no evidence", "no baseline"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoOn:
-    """The step is done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoBack:
-    """The new version must not stay."""
-
-    failure: StepFailed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stay:
-    """Watch on."""
-
-    holds: bool  # longer than the bake: evidence is missing
-    needs: str  # what is still missing, in words
-
-
-Decision = GoOn | GoBack | Stay
-
-
-@dataclass(slots=True)
-class Arm:
-    """What one arm has felt since the step began, over the seconds that are evidence."""
-
-    requests: int = 0
-    failed: int = 0
-    users: int = 0
-    bad_users: int = 0
-
-    def count(self, second: Second, service: str, slot: Slot) -> None:
-        """Add a second."""
-        arm = second.arms.get((service, slot), NOTHING)
-        self.requests += arm.requests
-        self.failed += arm.failed
-        self.users += arm.users
-        self.bad_users += arm.bad_users
-
-    def numbers(self) -> dict[str, int]:
-        """Write them down."""
-        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -332,7 +289,7 @@ class Watching:
         return [*self._missing_users(), *windows] if self.step.compares else windows
 
     def _missing_users(self) -> list[str]:
-        return _users(self.canary, "canary", self._hint()) + _users(self.baseline, "baseline")
+        return missing_in(self.canary, "canary", self._hint()) + missing_in(self.baseline, "baseline")
 
     def _hint(self) -> str:
         """How many requests it takes until one is likely to be of the new version."""
@@ -347,7 +304,3 @@ class Watching:
             f"it still needs {self.needs or 'seconds in which no record is lost'}{trouble}",
             "send it traffic, mend what measures it, or say `evidence: none` in the change file",
         )
-
-
-def _users(arm: Arm, name: str, hint: str = "") -> list[str]:
-    return [] if arm.users else [f"1 more user in the {name}{hint}"]

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hitless.kit.units import Share
 from hitless.plan.instances import Slot
 from hitless.signals.counting import Counter, Observed
+from hitless.signals.ending import GoBack, GoOn
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
-from hitless.signals.watching import GoBack, GoOn, Watching
+from hitless.signals.watching import Watching
 
 BEGIN = 1000
 STEP = Watch(

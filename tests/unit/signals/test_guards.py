@@ -9,12 +9,13 @@ import pytest
 from hitless.kit.units import EVERYBODY, Share
 from hitless.plan.instances import InstanceId
 from hitless.signals import guards
+from hitless.signals.ending import GoBack, GoOn, Stay
 from hitless.signals.metrics import Full, Load
 from hitless.signals.outcomes import Conversion
 from hitless.signals.parts import CELLS, groups
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
-from hitless.signals.watching import GoBack, GoOn, Stay, Watching
+from hitless.signals.watching import Watching
 from hitless.signals.wire import read_second, write_second
 from hitless.verdict import Verdict
 

@@ -15,13 +15,14 @@ from hitless.kit.units import EVERYBODY, Share
 from hitless.plan.instances import InstanceId
 from hitless.plan.ports import Moment, StepFailed
 from hitless.signals.driver import SignalsDriver
+from hitless.signals.ending import GoBack, GoOn, Stay
 from hitless.signals.measuring import measuring
 from hitless.signals.metrics import Full, Load, Measured, Metric, Sample, Samples, Shown, Window, full, increase, window
 from hitless.signals.otlp import OtlpMemory, read_name
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.prometheus import Prometheus, read_vector
 from hitless.signals.steps import Watch
-from hitless.signals.watching import GoBack, GoOn, Stay, Watching
+from hitless.signals.watching import Watching
 
 METRIC = Metric(
     name="checkout",

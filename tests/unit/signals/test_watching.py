@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from hitless.kit.units import EVERYBODY, Share
 from hitless.plan.instances import InstanceId
+from hitless.signals.ending import Decision, GoBack, GoOn, Stay
 from hitless.signals.ports import ArmCount, Second
 from hitless.signals.steps import Watch
-from hitless.signals.watching import Decision, GoBack, GoOn, Stay, Watching
+from hitless.signals.watching import Watching
 
 BEGIN = 1000
 STEP = Watch(service="orders", baseline="a", canary="b", share=Share(500), bake_s=10, no_evidence_s=60)
