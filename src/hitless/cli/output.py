@@ -12,7 +12,7 @@ from hitless.cli.verdicts import verdict_text
 from hitless.kit.errors import HitlessError
 from hitless.kit.units import format_duration
 
-NOBODY_COUNTED = "what users felt was not counted: the recorder did not answer, see hitless logs recorder"
+NOBODY_COUNTED = "nobody can say what users felt: the recorder did not answer, see hitless logs recorder"
 STALE_S = 15.0  # seconds are counted, closed and kept well within it
 
 
