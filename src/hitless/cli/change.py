@@ -15,8 +15,9 @@ import click
 from hitless.app.account_text import markdown
 from hitless.cli.follow import follow
 from hitless.cli.main import Here
-from hitless.cli.output import emit, emit_json, plan_text, say, show_text, simulated_text, table
+from hitless.cli.output import emit, emit_json, plan_text, say, show_text, simulated_text
 from hitless.cli.reading import read_text
+from hitless.cli.table import table
 from hitless.kit.errors import Exit, InvalidInput, Refused
 from hitless.kit.files import write_atomic
 from hitless.kit.units import parse_duration_s

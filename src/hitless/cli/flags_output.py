@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hitless.cli.output import table
+from hitless.cli.table import table
 
 
 def list_text(listed: Mapping[str, Any]) -> str:

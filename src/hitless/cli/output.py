@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from hitless.app.account_text import how_many, row_name
+from hitless.cli.table import table
 from hitless.cli.verdicts import verdict_text
 from hitless.kit.errors import HitlessError
 from hitless.kit.units import format_duration
@@ -37,15 +38,6 @@ def complain(error: HitlessError, *, as_json: bool) -> None:
         emit_json({"code": error.code, "text": error.text, "hint": error.hint, "exit": int(error.exit)})
     else:
         say(str(error))
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Align columns."""
-    lines = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in lines
-    )
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
