@@ -119,7 +119,7 @@ class Shop:
         os.kill(int((self.state / "run" / "controller.pid").read_text()), signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     shop = Shop(tmp_path_factory.mktemp("guards"))
     for version, program in RELEASES.items():

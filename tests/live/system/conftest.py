@@ -190,7 +190,7 @@ def until(condition: Any, bound_s: float = BOUND_S) -> float:
         except (OSError, ValueError):
             pass
         assert time.monotonic() < began + bound_s, f"not within {bound_s:g} s"
-        time.sleep(0.01)
+        time.sleep(0.04)  # who is asked has other things to do as well
 
 
 def command_lines() -> Iterator[tuple[int, str]]:
@@ -242,7 +242,7 @@ def started(*, drain: str = "2s") -> Iterator[RunningShop]:
     assert left == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop() -> Iterator[RunningShop]:
     with started() as running:
         yield running
@@ -264,7 +264,7 @@ def at_rest(shop: RunningShop) -> Iterator[None]:
             shop.run("abort", run["run"], expect=None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def load(shop: RunningShop) -> Iterator[Load]:
     url = f"http://{load_system(shop.file).gateway.listen}"
     load = Load(shop_profile(url, rate=RATE, users=500, download="/orders/download?seconds=3"))
