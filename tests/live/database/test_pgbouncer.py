@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from hitless.kit.clock import SystemClock
 from hitless.kit.errors import HitlessError, Refused
 from hitless.plan.ports import Moment
 from hitless.plan.system import read_system
+from hitless.runtime.free_ports import free_port
 from hitless.runtime.shim.references import resolve
 
 pytestmark = pytest.mark.live
@@ -80,9 +82,7 @@ def port(server: Any) -> Iterator[int]:
     """A pgbouncer in front of the server of the tests."""
     if BINARY is None:
         pytest.skip("no pgbouncer on PATH: apt-get install pgbouncer")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = int(free.getsockname()[1])
+    number = free_port(secrets.randbits(32))
     folder = Path(tempfile.mkdtemp(prefix="hitless-pgbouncer-"))
     settings = SETTINGS.format(server=server.folder, port=number, folder=folder, asking=ASKING)
     (folder / "settings").write_text(settings)

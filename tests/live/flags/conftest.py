@@ -4,8 +4,8 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,12 +17,7 @@ from typing import Any
 import pytest
 
 from hitless.kit.files import write_atomic
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from hitless.runtime.free_ports import free_port
 
 
 class Server:
@@ -31,7 +26,8 @@ class Server:
     def __init__(self, sets: dict[str, Path], *more: str) -> None:
         self.sets = sets
         self.more = more
-        self.http, self.grpc = free_port(), free_port()
+        self.http = free_port(secrets.randbits(32))
+        self.grpc = free_port(secrets.randbits(32), [self.http])
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
+import secrets
 import sys
 import urllib.error
 import urllib.request
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from hitless.runtime.free_ports import free_port
 
 SHOP = Path(__file__).parents[3] / "examples" / "shop"
 READY_S = 120.0
@@ -85,9 +87,7 @@ class Shop:
     instances: list[Instance] = field(default_factory=list)
 
     async def start(self, service: str, version: str, **env: str) -> Instance:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port(secrets.randbits(32))
         log = self.folder / f"{service}-{version}-{port}.log"
         environment = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",

