@@ -109,7 +109,7 @@ async def test_the_page_shows_what_the_others_say_and_a_session_survives_the_ver
 @pytest.mark.parametrize(("version", "least", "most"), [("1.2", 0.004, 0.06), ("1.3", 0.4, 0.8)])
 async def test_a_broken_version_is_ready_and_fails_its_share(shop, version, least, most):
     orders = await shop.ready("orders", version)
-    report = await Load(Profile(url=orders.url, rate=500, requests=1000, get=("/orders",))).run()
+    report = await Load(Profile(url=orders.url, rate=250, requests=1000, get=("/orders",))).run()
     assert set(report.statuses) == {200, 500}
     assert report.total == 1000
     assert least < report.failed / report.total < most
@@ -133,7 +133,7 @@ async def test_orders_1_5_lives_but_is_never_ready(shop):
 async def test_a_restart_of_the_database_costs_a_wait_and_no_request(shop, postgres):
     await shop.ready("accounts", "1.0")
     orders = await shop.ready("orders", "1.0")
-    load = Load(shop_profile(orders.url, rate=100, get=("/orders",), download=None, stream=None, websocket=None))
+    load = Load(shop_profile(orders.url, rate=60, get=("/orders",), download=None, stream=None, websocket=None))
     running = asyncio.create_task(load.run())
     await until(lambda r: r.total > 50, load)
     await asyncio.to_thread(postgres.restart)
@@ -155,7 +155,7 @@ async def test_a_service_that_is_asked_to_end_drops_nothing_and_closes_what_is_l
     old, new = await asyncio.gather(shop.ready("orders", "1.0"), shop.ready("orders", "1.1"))
     async with CutProxy(old.port) as front:
         more = {"get": ("/orders",), "download": "/orders/download?seconds=2", "websocket_every_s": 0.05}
-        load = Load(shop_profile(f"http://127.0.0.1:{front.port}", rate=100, **more))
+        load = Load(shop_profile(f"http://127.0.0.1:{front.port}", rate=60, **more))
         running = asyncio.create_task(load.run())
         await until(lambda r: r.total > 20 and r.websocket.echoed and r.stream.bytes and r.download.bytes, load)
         front.target = new.port
