@@ -60,7 +60,7 @@ def on_all_processors() -> Iterator[Callable[[Callable[[str], Ends], Iterable[st
         yield look
 
 
-pytestmark = pytest.mark.timeout(1800)  # half a minute each on two processors that have nothing else to do
+pytestmark = pytest.mark.timeout(3600)  # half a minute each on two processors that have nothing else to do
 
 
 def test_a_controller_killed_at_any_boundary_is_followed_by_one_that_brings_the_run_to_its_end(
