@@ -51,9 +51,11 @@ class Follower:
                     await self._waiting.put(second)
                     self._next = second.at + 1.0
                     self.trouble, pause_s = "", FIRST_PAUSE_S
-                self.trouble = "it ended"
+                self.trouble = "the recorder ended"
+            except TimeoutError:
+                self.trouble = "the recorder does not answer in time"
             except OSError as error:
-                self.trouble = str(error) or type(error).__name__
+                self.trouble = f"the recorder does not answer: {error.strerror or error or type(error).__name__}"
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 

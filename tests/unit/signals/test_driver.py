@@ -44,6 +44,7 @@ class World:
         self.clock = VirtualClock()
         self.users = users
         self.away = away  # no recorder between these
+        self.trouble: OSError = ConnectionRefusedError("nobody listens")
         self.follows = 0
         self.crashes_at: list[float] = []
         self.shims_away: tuple[float, float] = (0, 0)  # nobody can say how often instances ended
@@ -53,7 +54,7 @@ class World:
         at = int(-(-since // 1))
         while True:
             if self.away[0] <= self.clock.now() < self.away[1]:
-                raise ConnectionRefusedError("nobody listens")
+                raise self.trouble
             if self.clock.now() >= at + 2:
                 yield self.users(at)
                 at += 1
@@ -242,7 +243,15 @@ def test_a_recorder_that_never_comes_back_is_no_evidence() -> None:
 
 def test_a_hold_because_of_the_source_names_its_trouble() -> None:
     _, _, notes = watch(World(healthy, away=(EPOCH, EPOCH + 10_000)))
-    assert "nobody listens" in str(notes[0]["source"])
+    assert notes[0]["source"] == "the recorder does not answer: nobody listens"
+
+
+def test_a_recorder_that_is_too_slow_is_named_too() -> None:
+    """All that was said was: TimeoutError."""
+    world = World(healthy, away=(EPOCH + 3, EPOCH + 10_000))
+    world.trouble = TimeoutError()
+    _, _, notes = watch(world)
+    assert notes[0]["source"] == "the recorder does not answer in time"
 
 
 def test_a_new_controller_goes_on_with_the_watch_from_the_memory_of_the_recorder() -> None:
