@@ -55,7 +55,7 @@ class Follower:
             except TimeoutError:
                 self.trouble = "the recorder does not answer in time"
             except OSError as error:
-                self.trouble = f"the recorder does not answer: {error.strerror or error or type(error).__name__}"
+                self.trouble = f"the recorder does not answer: {error.strerror or str(error) or type(error).__name__}"
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
