@@ -8,6 +8,7 @@ from hitless.verdict.guard import PACE, Counts
 
 CONFIDENCE = 0.95
 SUPPOSED = 2.0  # times what is tolerated: where nothing points to worse, what a canary twice as bad would still need
+COMMON = 0.03  # a bad rate from which on it matters that a request is bad only once
 LEAST_BET = 1.5  # times what is tolerated: nothing bets on less
 FINAL = ("roll back", "promote")
 NEVER = 1e-15  # a part as small as this is none
@@ -91,15 +92,17 @@ def ratio_of(counts: Counts) -> Ratio | None:
     """Return the ratio of bad rates and a confidence sequence for it (beta mixture of the conditional binomial).
 
     The value is that of Mantel & Haenszel (1959), each second a stratum. The interval is exact while the share stays;
-    where it changes, it is that of the one share with which the counts give the same value. At a bad rate p a count
-    varies by 1 - p of what rare events do, so it is worth 1/(1-p) as much (of both rates the smaller one).
+    where it changes, it is that of the one share with which the counts give the same value. Where bad requests are
+    `COMMON` in both arms it is near that: at a rate p a count varies by 1 - p of what rare ones do, and is weighed by
+    1/(1-p), p the smaller rate.
     """
     bad, against = counts.canary_bad, counts.baseline_bad
     if not counts.canary or not counts.baseline or not bad + against:
         return None
     value = math.inf if not counts.theirs else counts.ours / counts.theirs
     share = _share(counts)
-    worth = 1.0 / max(1.0 - min(bad / counts.canary, against / counts.baseline), 1.0 / counts.canary)
+    both = min(bad / counts.canary, against / counts.baseline)
+    worth = 1.0 if both < COMMON else 1.0 / max(1.0 - both, 1.0 / counts.canary)
     most = math.lgamma(bad * worth + 0.5) + math.lgamma(against * worth + 0.5)
     most -= math.lgamma((bad + against) * worth + 1.0) + math.log(math.pi)
     least = most + math.log(1.0 - CONFIDENCE)
