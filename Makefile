@@ -25,13 +25,8 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The simulation only computes and shares nothing: it takes the time in which the others wait.
 test: check
-	@nice -n 19 $(BIN)/pytest -q -p no:cacheprovider tests/simulation >.simulation.log 2>&1 & beside=$$!; \
-	trap 'kill $$beside' INT TERM; \
-	$(BIN)/pytest --ignore=tests/simulation; tested=$$?; \
-	wait $$beside; simulated=$$?; cat .simulation.log; rm .simulation.log; \
-	[ $$tested = 0 ] && [ $$simulated = 0 ]
+	@tests/all.sh $(BIN)/pytest
 
 matrix: setup
 	for release in $(RELEASES); do \
