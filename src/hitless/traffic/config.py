@@ -196,6 +196,7 @@ def _flag_rules() -> tuple[str, ...]:
     )
 
 
+CLOCKS_APART_MS = 50  # HAProxy's clock of its timers and that of the day, at most
 _WATCH = "inter 500ms fastinter 100ms fall 3 rise 2 observe layer7 error-limit 10 on-error mark-down"
 
 
@@ -203,15 +204,17 @@ def _first_byte(service: Service) -> tuple[str, ...]:
     """Bound the time to the first byte of an answer, and only that: HAProxy's own bound would also end silent streams.
 
     The time runs from the connection on, so a long upload is left out. A request that is repeated because it was late
-    finds itself late at once. The rules are also asked when the instance hangs up, hence the look at the clock.
+    finds itself late at once. The rules are also asked when the instance hangs up, hence the look at the clock. That is
+    another clock than the one of the delay: it may stand a little before the bound when the delay is over.
     """
     bound = words.milliseconds(service.timeout)
+    late_ms = int(bound[:-2]) - min(CLOCKS_APART_MS, int(bound[:-2]) // 10)
     return (
         f"timeout server {words.milliseconds(service.idle)}",
         f"tcp-response inspect-delay {bound}",
         "tcp-response content close if { var(txn.late) -m found }",
         "tcp-response content accept if { status -m found } or { var(txn.upload) -m found }",
-        f"tcp-response content set-var(txn.late) bool(true) if {{ date(0,ms),sub(txn.begun) ge {bound[:-2]} }}",
+        f"tcp-response content set-var(txn.late) bool(true) if {{ date(0,ms),sub(txn.begun) ge {late_ms} }}",
         "tcp-response content close if { var(txn.late) -m found }",
         'http-after-response set-status 504 reason "Gateway Timeout" if { var(txn.late) -m found }',
     )
