@@ -2,9 +2,9 @@
 
 Latency counts requests, and one user with a slow account makes many of them: those of one in fifty, ten times as slow,
 made a healthy version look slow within two minutes. So a user's slow request counts, and then none of this user's, be
-it slow or fast, until WELL in a row were fast, or after a pause that doubles, or when many others were slow in the same
-arm meanwhile, or while a third of what the others meet there is slow: then it is not this user. Who is slow only now
-and then loses a few requests, and who is slow always counts once in a while.
+it slow or fast, until WELL in a row were fast, or a pause is over that doubles, or while a third of what the others
+meet in the same arm is slow: then it is not this user. Who is slow only now and then loses a few requests, and who is
+slow always counts once in a while.
 
 Is that fair? Slow is what lies beyond a quantile of the service's own past, for both arms alike, and whether a request
 counts is decided by what came before it. So of users who are alike in both arms, alike requests count.
@@ -21,9 +21,8 @@ LOOK_S = 60  # from one to the next, or sooner:
 GROWN = 1.5  # when so many times as many requests are known
 LIMIT = 20_000  # users who are remembered; the one who was slow longest ago is forgotten first
 WELL = 5  # fast requests in a row
-FIRST_OTHERS = 64  # slow requests of others that count, in the same arm, before the same user counts again; doubles
-PAUSE_MS = 60_000  # after it a request counts whatever others met; doubles as well
-LEVELS = 9  # how often both double at most
+PAUSE_MS = 60_000  # the first one
+LEVELS = 9  # how often it doubles at most: 60 s to about 8 h
 FEWEST = 20  # requests of others, before they can tell that it is not this user,
 PART = 3  # where one in so many of them is slow
 
@@ -31,17 +30,16 @@ PART = 3  # where one in so many of them is slow
 class _Met:
     """Requests of an arm, and those of them that were slow."""
 
-    __slots__ = ("counted", "requests", "slow")
+    __slots__ = ("requests", "slow")
 
     def __init__(self) -> None:
         self.requests = self.slow = 0
-        self.counted = 0  # of the slow ones, by themselves evidence
 
 
 class _SlowUser:
     """A user whose last requests were not all fast."""
 
-    __slots__ = ("again_ms", "counted", "level", "own", "requests", "row", "slot", "slow")
+    __slots__ = ("again_ms", "level", "own", "requests", "row", "slot", "slow")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
@@ -56,16 +54,12 @@ class _SlowUser:
 
     def look_at(self, arm: _Met) -> None:
         """Compare with what the others of this arm meet from now on."""
-        self.counted, self.requests, self.slow, self.own = arm.counted, arm.requests, arm.slow, 0
+        self.requests, self.slow, self.own = arm.requests, arm.slow, 0
 
     def is_not_alone(self, arm: _Met) -> bool:
         """Tell whether many requests of the others were slow too since the pause began."""
         others = arm.requests - self.requests - self.own
         return others >= FEWEST and (arm.slow - self.slow - self.own) * PART > others
-
-    def waits(self, at_ms: int, arm: _Met) -> bool:
-        """Tell whether the pause goes on."""
-        return at_ms < self.again_ms and arm.counted - self.counted < FIRST_OTHERS << self.level
 
 
 class SlowUsers:
@@ -124,7 +118,7 @@ class SlowUsers:
         if each.slot != slot:  # another version: what others met there is new to this user too
             each.slot = slot
             each.look_at(arm)
-        alone, waits = not each.is_not_alone(arm), each.waits(at_ms, arm)
+        alone, waits = not each.is_not_alone(arm), at_ms < each.again_ms
         each.own += 1
         if not slow:
             each.row += 1
@@ -134,14 +128,11 @@ class SlowUsers:
         each.row = 0
         if waits:
             return not alone
-        arm.counted += 1
         each.begin(at_ms, arm)
         return True
 
     def _begin(self, user: str, slot: Slot, at_ms: int) -> None:
         if len(self.known) >= LIMIT:
             del self.known[next(iter(self.known))]
-        arm = self._arms[slot]
-        arm.counted += 1
         each = self.known[user] = _SlowUser(slot)
-        each.begin(at_ms, arm)
+        each.begin(at_ms, self._arms[slot])

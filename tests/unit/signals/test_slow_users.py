@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitless.signals.counting import Counter, Observed
-from hitless.signals.slow_users import FIRST_OTHERS, LIMIT, WELL, SlowUsers
+from hitless.signals.slow_users import LIMIT, WELL, SlowUsers
 from hitless.signals.tally import Tally
 from hitless.verdict import EDGES, Arm, Latency, Tick, Verdict
 
@@ -62,15 +62,6 @@ def test_who_stays_slow_counts_again_after_pauses_that_double():
     users = learnt()
     counted = [at for at in range(2000) if takes(users, "anna", SLOW, at * 1000)]
     assert counted == [0, 60, 180, 420, 900, 1860]
-
-
-def test_or_when_many_others_were_slow_in_the_same_arm():
-    users = learnt()
-    assert takes(users, "anna", SLOW)
-    second_of(users, "a", 1, fast=2000, slow=FIRST_OTHERS)
-    assert not takes(users, "anna", SLOW, 2000)
-    second_of(users, "b", 2, fast=2000, slow=FIRST_OTHERS)
-    assert takes(users, "anna", SLOW, 3000)
 
 
 def test_or_while_much_of_what_others_meet_there_is_slow_too():
