@@ -12,13 +12,12 @@ from hitless.kit.errors import HitlessError
 from hitless.plan.instances import Slot, other
 from hitless.plan.ports import Clock
 from hitless.signals.following import following
-from hitless.signals.ports import ArmCount, Second, Ticks
+from hitless.signals.harm import NOTHING
+from hitless.signals.ports import Second, Ticks
 from hitless.traffic.steps import Routing
 
 Routings = Callable[[], Awaitable[Mapping[str, Routing]]]
 Exposed = dict[tuple[str, Slot], float]  # a version that some users meet -> until when, as far as is known
-
-NOTHING = ArmCount()
 
 
 async def nobody() -> Mapping[str, Routing]:

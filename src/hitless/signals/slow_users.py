@@ -12,7 +12,7 @@ counts is decided by what came before it. So of users who are alike in both arms
 
 from hitless.plan.instances import Slot
 from hitless.signals.tally import Tally
-from hitless.verdict import EDGES
+from hitless.verdict.histogram import BUCKETS, quantile_bucket
 
 QUANTILE = 0.95  # of the past of the service, beyond which a request is slow
 LEARN = 500  # requests before that is believed
@@ -67,9 +67,9 @@ class SlowUsers:
 
     def __init__(self) -> None:
         self.known: dict[str, _SlowUser] = {}
-        self.beyond = len(EDGES) + 1  # the bucket from which on a request is slow; at first none is
+        self.beyond = BUCKETS  # the bucket from which on a request is slow; at first none is
         self._arms: dict[Slot, _Met] = {"a": _Met(), "b": _Met()}
-        self._past = [0.0] * (len(EDGES) + 1)
+        self._past = [0.0] * BUCKETS
         self._looked_at, self._looked_with = -float(LOOK_S), 0.0
 
     def learn(self, slot: Slot, tally: Tally, at: int) -> None:
@@ -83,17 +83,9 @@ class SlowUsers:
         arm.slow += tally.held_slow
         known = sum(self._past)
         if known >= LEARN and (at - self._looked_at >= LOOK_S or known >= GROWN * self._looked_with):
-            self._look(known)
+            self.beyond = quantile_bucket(self._past, QUANTILE) + 1
+            self._past = [many * KEEP for many in self._past]
             self._looked_at, self._looked_with = at, known
-
-    def _look(self, known: float) -> None:
-        below = 0.0
-        for bucket, many in enumerate(self._past):
-            below += many
-            if below >= QUANTILE * known:
-                self.beyond = bucket + 1
-                break
-        self._past = [many * KEEP for many in self._past]
 
     def forget(self) -> None:
         """Remember no user any more."""
